@@ -1,0 +1,27 @@
+//! Where attempts run. A backend starts and stops them and tells what became of them; it knows
+//! nothing of the graph, the policies or the observers.
+
+use crate::id::{ExecutorId, NodeId};
+use crate::time::Time;
+use crate::work::{Notice, Start, Stop};
+
+/// The world a run happens in: its clock and its executors. The driver is written against this, so
+/// that the same driver runs under a virtual clock.
+pub trait Backend {
+    /// The time now.
+    fn now(&self) -> Time;
+
+    /// Takes an attempt over. It may wait in the executor until a worker is free; the driver sees to
+    /// it that few do.
+    fn start(&mut self, start: Start);
+
+    /// Stops an attempt that was handed over and has not ended.
+    fn stop(&mut self, node: NodeId, how: Stop);
+
+    /// Waits for the next notice, no longer than `until`; `None` when that has come. With `None`
+    /// there is no bound.
+    fn next(&mut self, until: Option<Time>) -> Option<Notice>;
+
+    /// The most attempts that ran at once on an executor so far.
+    fn peak_running(&self, executor: ExecutorId) -> u32;
+}

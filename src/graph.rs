@@ -1,0 +1,555 @@
+//! The compiled graph: tasks, nodes, edges, limits and waits. Immutable, valid by construction, and
+//! ignorant of everything else: not even what a task does is known here.
+//!
+//! A task has one node, or, if it is a group, a node for each member and one more, its *gate*. What
+//! comes after a group hangs off the gate, which opens when the group's wait returns.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::id::{ExecutorId, NodeId, ResourceId, TaskId};
+use crate::outcome::FailureKind;
+
+/// The most futures that a job may have.
+pub const MAX_FUTURES: u64 = 4_000_000;
+
+/// What a task needs of the schedule.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Unique among the tasks.
+    pub name: String,
+    /// One future, or a group of so many.
+    pub size: Size,
+    /// The tasks that this one is `after`, each once.
+    pub after: Vec<TaskId>,
+    /// Which ends of those let it run.
+    pub when: When,
+    /// Where its futures run.
+    pub executor: ExecutorId,
+    /// How much of which resource each of its futures holds while it runs.
+    pub uses: Vec<(ResourceId, u64)>,
+    /// Whether nothing else of the job may run beside it.
+    pub exclusive: bool,
+    /// Higher starts first.
+    pub priority: i64,
+    /// The time one future is expected to take.
+    pub estimate: Option<Duration>,
+    /// When and how often a failed attempt is followed by another.
+    pub retry: Retry,
+    /// Whether its failure fails neither the job nor what comes after it.
+    pub allow_failure: bool,
+    /// How long one attempt may run.
+    pub timeout: Option<Duration>,
+    /// How long a stopped attempt has to end by itself.
+    pub grace: Duration,
+}
+
+/// How many futures a task has.
+#[derive(Clone, Debug)]
+pub enum Size {
+    /// A plain task.
+    One,
+    /// A mapped task: so many members, and a wait of their own if the manifest gives one.
+    Group {
+        /// The number of members; may be 0.
+        members: u32,
+        /// The `wait` of the task, if it has one.
+        wait: Option<Wait>,
+    },
+}
+
+/// Which ends of what a task is `after` let it run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// All succeeded or were skipped.
+    #[default]
+    Success,
+    /// At least one failed, timed out, or was cancelled because of one.
+    Failure,
+    /// All are done, however.
+    Always,
+}
+
+/// When a failed attempt is followed by another.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Retry {
+    /// How many more attempts there may be.
+    pub count: u32,
+    /// The pause before the second attempt.
+    pub delay: Duration,
+    /// What each pause is multiplied by to give the next; 1 keeps them equal.
+    pub backoff: f64,
+    /// No pause is longer.
+    pub max_delay: Option<Duration>,
+    /// Whether a pause is drawn from between its half and its whole.
+    pub jitter: bool,
+    /// Only these kinds of failure; `None` for all.
+    pub on: Option<Vec<FailureKind>>,
+    /// Of failures by exit code, only these codes; `None` for all.
+    pub on_exit: Option<Vec<i32>>,
+}
+
+/// A wait policy: Python's `concurrent.futures.wait` and what becomes of the rest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wait {
+    /// What is waited for.
+    pub return_when: ReturnWhen,
+    /// When the wait gives up.
+    pub timeout: Option<Duration>,
+    /// What happens to futures that are not done when it returns.
+    pub on_return: OnReturn,
+}
+
+/// What a wait waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum ReturnWhen {
+    /// Everything is done.
+    #[default]
+    AllCompleted,
+    /// One is done.
+    FirstCompleted,
+    /// One failed, or everything is done.
+    FirstException,
+    /// One succeeded.
+    FirstSuccess,
+    /// So many are done.
+    Completed(Amount),
+    /// So many succeeded.
+    Succeeded(Amount),
+    /// So many failed, or everything is done.
+    Failed(Amount),
+}
+
+/// A number of futures, absolute or as a share of all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amount {
+    /// Exactly so many.
+    Count(u32),
+    /// This share in percent, rounded up.
+    Percent(f64),
+}
+
+impl Amount {
+    /// The number of futures this means out of `total`.
+    pub fn of(self, total: u32) -> u32 {
+        match self {
+            Self::Count(count) => count,
+            Self::Percent(percent) => (percent * f64::from(total) / 100.0).ceil() as u32,
+        }
+    }
+}
+
+/// What happens to futures that are not done when a wait returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnReturn {
+    /// Pending ones never start, running ones are stopped.
+    #[default]
+    Cancel,
+    /// Pending ones never start, running ones finish.
+    Drain,
+    /// All go on to the end.
+    Continue,
+}
+
+/// What the schedule and reports need to know of an executor.
+#[derive(Clone, Debug)]
+pub struct Executor {
+    /// `default`, or the `NAME` of `[executors.NAME]`.
+    pub name: String,
+    /// How calls run there.
+    pub kind: ExecutorKind,
+    /// How many futures may run there at once; at least 1.
+    pub max_workers: u32,
+    /// What the death of a worker process means.
+    pub on_worker_death: OnWorkerDeath,
+}
+
+/// What the death of a worker process means for the futures of its executor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnWorkerDeath {
+    /// Only the future that was running there fails.
+    #[default]
+    Fail,
+    /// That future is run again, three times at most.
+    Retry,
+    /// Every pending and running future of the executor fails: Python's `BrokenProcessPool`.
+    Break,
+}
+
+/// How registered functions run on an executor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExecutorKind {
+    /// On threads of this process.
+    #[default]
+    Thread,
+    /// In worker processes.
+    Process,
+}
+
+impl ExecutorKind {
+    /// The word used in manifests and reports: `thread` or `process`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Thread => "thread",
+            Self::Process => "process",
+        }
+    }
+}
+
+/// A shared limit.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// Its name in `[resources]`.
+    pub name: String,
+    /// How much there is: a count, or bytes.
+    pub capacity: u64,
+    /// Whether it counts units that can be told apart, so that a future is told which it holds.
+    pub counted: bool,
+}
+
+/// What cannot be made a graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GraphError {
+    /// Each of these is a cycle: every task is after the next, and the last after the first.
+    Cycles(Vec<Vec<TaskId>>),
+    /// More than [`MAX_FUTURES`] futures.
+    TooLarge(u64),
+}
+
+/// The graph of one job. See the [module](self) for what its nodes are.
+#[derive(Debug)]
+pub struct Graph {
+    tasks: Vec<Task>,
+    executors: Vec<Executor>,
+    resources: Vec<Resource>,
+    wait: Wait,
+    /// The first node of each task, and one past the last node as the end.
+    first: Vec<u32>,
+    task_of: Vec<TaskId>,
+    /// Compressed sparse rows: the dependents of node `n` are `edges[rows[n]..rows[n + 1]]`.
+    rows: Vec<u32>,
+    edges: Vec<NodeId>,
+    /// Start order: the place of each node, and the node at each place.
+    rank: Vec<u32>,
+    by_rank: Vec<NodeId>,
+    /// Whether the job's own wait looks at the task.
+    inside: Vec<bool>,
+    futures: u32,
+}
+
+impl Graph {
+    /// Builds the graph of `tasks`, whose ids are their places.
+    ///
+    /// # Errors
+    /// If tasks wait for each other in a circle, or there are more than [`MAX_FUTURES`] futures.
+    ///
+    /// # Panics
+    /// If a task names a task, executor or resource that is not there.
+    pub fn new(
+        tasks: Vec<Task>,
+        executors: Vec<Executor>,
+        resources: Vec<Resource>,
+        wait: Wait,
+    ) -> Result<Self, GraphError> {
+        let futures: u64 = tasks.iter().map(|task| u64::from(task.size.futures())).sum();
+        if futures > MAX_FUTURES {
+            return Err(GraphError::TooLarge(futures));
+        }
+        for task in &tasks {
+            assert!(task.executor.index() < executors.len(), "unknown executor");
+            assert!(
+                task.uses.iter().all(|(id, _)| id.index() < resources.len()),
+                "unknown resource"
+            );
+        }
+        let dependents = task_dependents(&tasks);
+        let order = topological_order(&tasks, &dependents)?;
+
+        let mut first = Vec::with_capacity(tasks.len() + 1);
+        let mut task_of = Vec::new();
+        for (id, task) in tasks.iter().enumerate() {
+            first.push(task_of.len() as u32);
+            task_of.resize(task_of.len() + task.size.nodes() as usize, TaskId(id as u32));
+        }
+        first.push(task_of.len() as u32);
+
+        let mut rows = Vec::with_capacity(task_of.len() + 1);
+        let mut edges = Vec::new();
+        rows.push(0);
+        for (id, task) in tasks.iter().enumerate() {
+            // Only the last node of a task has dependents: its one future, or the gate.
+            rows.resize(rows.len() + task.size.nodes() as usize - 1, edges.len() as u32);
+            for dependent in &dependents[id] {
+                let start = first[dependent.index()];
+                let futures = tasks[dependent.index()].size.futures();
+                // An empty group is still entered, through its gate.
+                edges.extend((start..start + futures.max(1)).map(NodeId));
+            }
+            rows.push(edges.len() as u32);
+        }
+
+        let inside = inside(&tasks, &order);
+        let (rank, by_rank) = ranks(&tasks, &dependents, &order, &first);
+        Ok(Self {
+            tasks,
+            executors,
+            resources,
+            wait,
+            first,
+            task_of,
+            rows,
+            edges,
+            rank,
+            by_rank,
+            inside,
+            futures: futures as u32,
+        })
+    }
+
+    /// All tasks, in manifest order.
+    pub fn tasks(&self) -> impl ExactSizeIterator<Item = (TaskId, &Task)> {
+        self.tasks.iter().enumerate().map(|(id, task)| (TaskId(id as u32), task))
+    }
+
+    /// One task.
+    pub fn task(&self, id: TaskId) -> &Task {
+        &self.tasks[id.index()]
+    }
+
+    /// All executors, the default one first.
+    pub fn executors(&self) -> &[Executor] {
+        &self.executors
+    }
+
+    /// One executor.
+    pub fn executor(&self, id: ExecutorId) -> &Executor {
+        &self.executors[id.index()]
+    }
+
+    /// All resources.
+    pub fn resources(&self) -> &[Resource] {
+        &self.resources
+    }
+
+    /// The job's own wait.
+    pub fn wait(&self) -> &Wait {
+        &self.wait
+    }
+
+    /// The number of nodes, gates included.
+    pub fn node_count(&self) -> usize {
+        self.task_of.len()
+    }
+
+    /// The number of futures.
+    pub fn future_count(&self) -> u32 {
+        self.futures
+    }
+
+    /// All futures, in submission order: by task, then by index.
+    pub fn futures(&self) -> impl Iterator<Item = NodeId> {
+        self.tasks().flat_map(|(id, _)| self.members(id)).map(NodeId)
+    }
+
+    /// The task a node belongs to.
+    pub fn task_of(&self, node: NodeId) -> TaskId {
+        self.task_of[node.index()]
+    }
+
+    /// The ids of a task's futures, as a range over [`NodeId`].
+    pub fn members(&self, task: TaskId) -> Range<u32> {
+        let start = self.first[task.index()];
+        start..start + self.task(task).size.futures()
+    }
+
+    /// The gate of a task, if it is a group.
+    pub fn gate(&self, task: TaskId) -> Option<NodeId> {
+        self.task(task).size.is_group().then(|| NodeId(self.members(task).end))
+    }
+
+    /// Whether a node is the gate of a group.
+    pub fn is_gate(&self, node: NodeId) -> bool {
+        self.gate(self.task_of(node)) == Some(node)
+    }
+
+    /// The place of a future in its group; `None` for a plain task.
+    pub fn index_in_group(&self, node: NodeId) -> Option<u32> {
+        let task = self.task_of(node);
+        self.task(task).size.is_group().then(|| node.0 - self.first[task.index()])
+    }
+
+    /// The node whose end is the end of a task: its one future, or the gate.
+    pub fn end_of(&self, task: TaskId) -> NodeId {
+        NodeId(self.first[task.index() + 1] - 1)
+    }
+
+    /// The nodes that are directly after this one.
+    pub fn dependents(&self, node: NodeId) -> &[NodeId] {
+        &self.edges[self.rows[node.index()] as usize..self.rows[node.index() + 1] as usize]
+    }
+
+    /// The place of a node in the order of starts: priority, then critical path, then manifest
+    /// order. Every node has its own.
+    pub fn rank(&self, node: NodeId) -> u32 {
+        self.rank[node.index()]
+    }
+
+    /// The node at a place of the order of starts.
+    pub fn at_rank(&self, rank: u32) -> NodeId {
+        self.by_rank[rank as usize]
+    }
+
+    /// Whether the job's own wait looks at a task. It does not at `when = "failure"` and
+    /// `"always"` tasks and what comes after them.
+    pub fn is_inside(&self, task: TaskId) -> bool {
+        self.inside[task.index()]
+    }
+
+    /// The name of a node: `sum[3]` for a member of a group, the task's name for anything else.
+    pub fn name(&self, node: NodeId) -> Name<'_> {
+        let task = self.task_of(node);
+        let index = if self.is_gate(node) { None } else { self.index_in_group(node) };
+        Name { task: &self.task(task).name, index }
+    }
+}
+
+impl Size {
+    /// The number of futures.
+    pub const fn futures(&self) -> u32 {
+        match self {
+            Self::One => 1,
+            Self::Group { members, .. } => *members,
+        }
+    }
+
+    /// Whether this is a group.
+    pub const fn is_group(&self) -> bool {
+        matches!(self, Self::Group { .. })
+    }
+
+    const fn nodes(&self) -> u32 {
+        match self {
+            Self::One => 1,
+            Self::Group { members, .. } => *members + 1,
+        }
+    }
+}
+
+/// The name of a node. Displays without allocating.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a> {
+    task: &'a str,
+    index: Option<u32>,
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            None => f.pad(self.task),
+            Some(index) => write!(f, "{}[{index}]", self.task),
+        }
+    }
+}
+
+fn task_dependents(tasks: &[Task]) -> Vec<Vec<TaskId>> {
+    let mut dependents = vec![Vec::new(); tasks.len()];
+    for (id, task) in tasks.iter().enumerate() {
+        for after in &task.after {
+            dependents[after.index()].push(TaskId(id as u32));
+        }
+    }
+    dependents
+}
+
+/// Kahn's algorithm; what it cannot reach is on a cycle or behind one.
+fn topological_order(
+    tasks: &[Task],
+    dependents: &[Vec<TaskId>],
+) -> Result<Vec<TaskId>, GraphError> {
+    let mut missing: Vec<usize> = tasks.iter().map(|task| task.after.len()).collect();
+    let mut order: Vec<TaskId> =
+        (0..tasks.len()).filter(|&id| missing[id] == 0).map(|id| TaskId(id as u32)).collect();
+    let mut next = 0;
+    while let Some(&id) = order.get(next) {
+        next += 1;
+        for &dependent in &dependents[id.index()] {
+            missing[dependent.index()] -= 1;
+            if missing[dependent.index()] == 0 {
+                order.push(dependent);
+            }
+        }
+    }
+    if order.len() == tasks.len() {
+        Ok(order)
+    } else {
+        Err(GraphError::Cycles(cycles(tasks, &missing)))
+    }
+}
+
+/// The cycles among the tasks that still miss something, no task in two of them.
+///
+/// Every such task is after at least one other such task, so walking along `after` must come back
+/// to where the walk has been.
+fn cycles(tasks: &[Task], missing: &[usize]) -> Vec<Vec<TaskId>> {
+    const UNSEEN: usize = usize::MAX;
+    let mut walk_of = vec![UNSEEN; tasks.len()];
+    let mut found = Vec::new();
+    for start in (0..tasks.len()).filter(|&id| missing[id] > 0) {
+        let mut path = Vec::new();
+        let mut at = start;
+        while walk_of[at] == UNSEEN {
+            walk_of[at] = start;
+            path.push(TaskId(at as u32));
+            match tasks[at].after.iter().find(|after| missing[after.index()] > 0) {
+                Some(next) => at = next.index(),
+                None => break,
+            }
+        }
+        if walk_of[at] == start
+            && let Some(begin) = path.iter().position(|id| id.index() == at)
+        {
+            found.push(path.split_off(begin));
+        }
+    }
+    found
+}
+
+fn inside(tasks: &[Task], order: &[TaskId]) -> Vec<bool> {
+    let mut inside = vec![true; tasks.len()];
+    for id in order {
+        let task = &tasks[id.index()];
+        inside[id.index()] =
+            task.when == When::Success && task.after.iter().all(|after| inside[after.index()]);
+    }
+    inside
+}
+
+/// Sorts tasks by priority, then by the estimated time from their start to the end of the job along
+/// the longest chain behind them, then by manifest order; nodes follow their task. A task without an
+/// estimate counts as taking no time.
+fn ranks(
+    tasks: &[Task],
+    dependents: &[Vec<TaskId>],
+    order: &[TaskId],
+    first: &[u32],
+) -> (Vec<u32>, Vec<NodeId>) {
+    let mut behind = vec![Duration::ZERO; tasks.len()];
+    for id in order.iter().rev() {
+        let longest = dependents[id.index()].iter().map(|next| behind[next.index()]).max();
+        let own = tasks[id.index()].estimate.unwrap_or_default();
+        behind[id.index()] = own.saturating_add(longest.unwrap_or_default());
+    }
+    let mut sorted: Vec<usize> = (0..tasks.len()).collect();
+    sorted.sort_by_key(|&id| (std::cmp::Reverse((tasks[id].priority, behind[id])), id));
+    let nodes = first[tasks.len()];
+    let mut rank = vec![0; nodes as usize];
+    let mut by_rank = Vec::with_capacity(nodes as usize);
+    for id in sorted {
+        for node in first[id]..first[id + 1] {
+            rank[node as usize] = by_rank.len() as u32;
+            by_rank.push(NodeId(node));
+        }
+    }
+    (rank, by_rank)
+}

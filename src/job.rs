@@ -1,0 +1,295 @@
+//! A compiled job: the graph, and for each task what its futures do, with templates still to be
+//! filled in. Made by `compile` alone; knows neither the manifest it came from nor who runs it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::graph::Graph;
+use crate::id::{ExecutorId, NodeId, TaskId};
+use crate::template::Template;
+use crate::value::Value;
+use crate::work::ResultKind;
+
+/// A job that can be run.
+#[derive(Debug)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Where it was written down.
+    pub origin: Origin,
+    /// What depends on what, and under which limits.
+    pub graph: Graph,
+    /// What each task does, by [`TaskId`].
+    pub specs: Vec<Spec>,
+    /// How each executor is set up, by [`ExecutorId`].
+    pub setups: Vec<Setup>,
+    /// The values of `vars`, as a map.
+    pub vars: Value,
+    /// Reports asked for by the manifest: format and path.
+    pub reports: Vec<(String, PathBuf)>,
+    /// What is done when something changes, in the order declared.
+    pub callbacks: Vec<Callback>,
+}
+
+/// Where a job was written down.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The path as the user gave it; `None` for a job built by a program, `-` for standard input.
+    pub manifest: Option<String>,
+    /// A hash of the manifest's bytes, in hexadecimal.
+    pub hash: String,
+    /// The folder that relative paths of the job start from.
+    pub dir: PathBuf,
+}
+
+/// What the futures of one task do.
+#[derive(Debug)]
+pub struct Spec {
+    /// The line of its `[[task]]` in the manifest, counted from 1; 0 if there is none.
+    pub line: u32,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// What it does.
+    pub action: Action,
+    /// The items of a group; `None` for a plain task.
+    pub items: Option<Items>,
+}
+
+/// What a task or a callback does.
+#[derive(Debug)]
+pub enum Action {
+    /// Calls a registered function.
+    Call {
+        /// Its name.
+        function: Arc<str>,
+        /// What it is given.
+        args: ArgsSpec,
+    },
+    /// Runs a child process.
+    Run(CommandSpec),
+}
+
+/// What a function is given.
+#[derive(Debug)]
+pub enum ArgsSpec {
+    /// The item of the future is the one argument; nothing for a plain task.
+    Item,
+    /// By position.
+    List(Vec<Template>),
+    /// By name.
+    Named(Vec<(String, Template)>),
+}
+
+/// A child process to be.
+#[derive(Debug)]
+pub struct CommandSpec {
+    /// What is executed.
+    pub program: ProgramSpec,
+    /// Variables on top of the inherited environment: the job's, then the task's own.
+    pub env: Vec<(String, Template)>,
+    /// Where it runs; the manifest's folder if `None`. Relative to that folder.
+    pub cwd: Option<Template>,
+    /// What it reads.
+    pub stdin: Option<Template>,
+    /// The exit codes that are a success.
+    pub ok_exit: Arc<[i32]>,
+    /// What becomes of its standard output.
+    pub result: ResultKind,
+}
+
+/// What a child process executes.
+#[derive(Debug)]
+pub enum ProgramSpec {
+    /// A program and its arguments, without a shell; at least one element.
+    Argv(Vec<Template>),
+    /// A script, given to a shell as its last argument.
+    Script {
+        /// The shell and its flags; at least one element.
+        shell: Vec<String>,
+        /// The script, taken as it is.
+        script: String,
+    },
+}
+
+/// The items of a group.
+#[derive(Clone, Debug)]
+pub enum Items {
+    /// `start + step * index`, for so many.
+    Range {
+        /// The first item.
+        start: i64,
+        /// The distance between two items; not 0.
+        step: i64,
+        /// How many there are.
+        len: u32,
+    },
+    /// These.
+    List(Vec<Value>),
+}
+
+impl Items {
+    /// The number of items.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Range { len, .. } => *len as usize,
+            Self::List(items) => items.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The item at `index`, which must be less than [`len`](Self::len).
+    pub fn get(&self, index: u32) -> Value {
+        match self {
+            Self::Range { start, step, .. } => {
+                Value::Int(i128::from(*start) + i128::from(*step) * i128::from(index))
+            }
+            Self::List(items) => items[index as usize].clone(),
+        }
+    }
+}
+
+/// How an executor is set up, beyond what the schedule needs.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// A worker process is replaced after so many calls.
+    pub max_tasks_per_child: Option<u32>,
+    /// What each worker does first: a function and its arguments.
+    pub initializer: Option<(Arc<str>, Vec<Value>)>,
+}
+
+/// Something done when a future or the job changes state.
+#[derive(Debug)]
+pub struct Callback {
+    /// The line of its table in the manifest, counted from 1; 0 if there is none.
+    pub line: u32,
+    /// What it is called for.
+    pub on: Vec<Trigger>,
+    /// The tasks it is for, sorted; all for `None`.
+    pub tasks: Option<Vec<TaskId>>,
+    /// What it does.
+    pub action: CallbackAction,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// What a callback is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// A future's first attempt started.
+    Start,
+    /// A future ended, in any way.
+    Done,
+    /// A future succeeded.
+    Success,
+    /// A future failed or timed out.
+    Failure,
+    /// A future timed out.
+    Timeout,
+    /// A future was cancelled.
+    Cancelled,
+    /// A future was skipped.
+    Skipped,
+    /// A future's attempt failed and another follows.
+    Retry,
+    /// The wait of a group, or of the job, returned.
+    Return,
+    /// The job ended.
+    JobDone,
+    /// The job ended with exit code 0.
+    JobSuccess,
+    /// The job ended with another exit code.
+    JobFailure,
+}
+
+impl Trigger {
+    /// All triggers, in the order of the manual.
+    pub const ALL: [Self; 12] = [
+        Self::Start,
+        Self::Done,
+        Self::Success,
+        Self::Failure,
+        Self::Timeout,
+        Self::Cancelled,
+        Self::Skipped,
+        Self::Retry,
+        Self::Return,
+        Self::JobDone,
+        Self::JobSuccess,
+        Self::JobFailure,
+    ];
+
+    /// The word used in manifests and reports, for example `job_done`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Done => "done",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
+            Self::Retry => "retry",
+            Self::Return => "return",
+            Self::JobDone => "job_done",
+            Self::JobSuccess => "job_success",
+            Self::JobFailure => "job_failure",
+        }
+    }
+}
+
+/// What a callback does.
+#[derive(Debug)]
+pub enum CallbackAction {
+    /// Writes a line to the log.
+    Log(Template),
+    /// Calls a function or runs a command. With no arguments given, a function gets the future (or
+    /// the job) as its one argument.
+    Do(Action),
+    /// Sends the future (or the job) as JSON by HTTP POST.
+    Post {
+        /// Where to.
+        url: Template,
+        /// Further headers.
+        headers: Vec<(String, Template)>,
+        /// What is sent instead of the JSON.
+        body: Option<Template>,
+    },
+}
+
+impl CallbackAction {
+    /// The word used in manifests and reports: `log`, `run`, `post` or `call`.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Log(_) => "log",
+            Self::Do(Action::Run(_)) => "run",
+            Self::Do(Action::Call { .. }) => "call",
+            Self::Post { .. } => "post",
+        }
+    }
+}
+
+impl Job {
+    /// What a task does.
+    pub fn spec(&self, task: TaskId) -> &Spec {
+        &self.specs[task.index()]
+    }
+
+    /// How an executor is set up.
+    pub fn setup(&self, executor: ExecutorId) -> &Setup {
+        &self.setups[executor.index()]
+    }
+
+    /// The item of a future; `None` for one of a plain task.
+    pub fn item(&self, node: NodeId) -> Option<Value> {
+        let index = self.graph.index_in_group(node)?;
+        let items = self.spec(self.graph.task_of(node)).items.as_ref()?;
+        ((index as usize) < items.len()).then(|| items.get(index))
+    }
+}

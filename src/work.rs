@@ -1,0 +1,196 @@
+//! One attempt, ready to run, and what comes back of it. Plain data that could travel to another
+//! machine; knows neither who makes it nor who runs it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::id::{ExecutorId, NodeId};
+use crate::outcome::{Captured, Outcome, Stream};
+use crate::time::Time;
+use crate::value::Value;
+
+/// What an attempt does, with every template rendered.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// Call a registered function.
+    Call(Call),
+    /// Run a child process.
+    Run(Command),
+}
+
+/// A call of a registered function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The name under which the function is registered.
+    pub function: Arc<str>,
+    /// What it is given.
+    pub args: Args,
+}
+
+/// The arguments of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Args {
+    /// By position.
+    List(Vec<Value>),
+    /// By name.
+    Named(Vec<(String, Value)>),
+}
+
+/// A child process to run to its end.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The program: a path, or a bare name to be looked up in `PATH`.
+    pub program: OsString,
+    /// Its arguments, without its name.
+    pub args: Vec<OsString>,
+    /// Variables set on top of the inherited environment; the last of equal names wins.
+    pub env: Vec<(OsString, OsString)>,
+    /// Where it runs.
+    pub cwd: PathBuf,
+    /// What it reads; nothing if `None`.
+    pub stdin: Option<Vec<u8>>,
+    /// The exit codes that are a success.
+    pub ok_exit: Arc<[i32]>,
+    /// What becomes of its standard output.
+    pub result: ResultKind,
+}
+
+/// What a child leaves as its future's result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResultKind {
+    /// Standard output without its last newline; null where it is too long to be kept. What a task
+    /// gets that does not say.
+    #[default]
+    Auto,
+    /// Standard output without its last newline.
+    Text,
+    /// The lines of standard output.
+    Lines,
+    /// Standard output read as one JSON document.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// An attempt handed to a backend.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The future.
+    pub node: NodeId,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// Where it runs.
+    pub executor: ExecutorId,
+    /// What it does.
+    pub work: Work,
+    /// How long it may run. Children are timed by who supervises them, calls by the driver.
+    pub timeout: Option<Duration>,
+    /// How long it has to end by itself once it is stopped.
+    pub grace: Duration,
+    /// Whether a [`Notice::Started`] is wanted; without it the times in [`Done`] must do.
+    pub announce: bool,
+    /// Whether output is wanted as it comes, as [`Notice::Output`].
+    pub live: bool,
+    /// The span of the attempt; a call runs inside it.
+    pub span: tracing::Span,
+}
+
+/// How hard to stop an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Take it back if it has not started; else let it run.
+    Recall,
+    /// Take it back or make it end: a call is asked, a child gets SIGTERM and after its grace
+    /// SIGKILL, a worker process is killed.
+    Stop,
+    /// As `Stop`, without grace.
+    Kill,
+}
+
+/// What a backend tells the driver. For every [`Start`] there is exactly one `Ended` or `Recalled`.
+#[derive(Debug)]
+pub enum Notice {
+    /// An attempt began to run.
+    Started {
+        /// The future.
+        node: NodeId,
+        /// Its attempt.
+        attempt: u32,
+        /// The worker, counted from 1 within its executor; no two that run at once share one.
+        worker: u32,
+        /// When.
+        at: Time,
+    },
+    /// A running attempt wrote something.
+    Output {
+        /// The future.
+        node: NodeId,
+        /// Where it wrote.
+        stream: Stream,
+        /// What.
+        bytes: Arc<[u8]>,
+    },
+    /// An attempt ended and its worker is free.
+    Ended(Done),
+    /// An attempt was taken back before it started.
+    Recalled {
+        /// The future.
+        node: NodeId,
+        /// Its attempt.
+        attempt: u32,
+    },
+    /// An executor can run nothing any more. What was handed to it still ends, one by one.
+    Broken {
+        /// The executor.
+        executor: ExecutorId,
+        /// Why, for people.
+        message: String,
+    },
+    /// Something went wrong that does not stop the run.
+    Warning(String),
+    /// The process was sent a signal that asks it to stop.
+    Signal(i32),
+    /// A callback ended.
+    Callback {
+        /// The key it was started under.
+        key: u64,
+        /// Why it failed, if it did.
+        error: Option<String>,
+        /// How long it took.
+        elapsed: Duration,
+    },
+}
+
+/// The end of an attempt.
+#[derive(Debug)]
+pub struct Done {
+    /// The future.
+    pub node: NodeId,
+    /// Its attempt.
+    pub attempt: u32,
+    /// The worker that ran it, counted from 1; 0 if it never got one.
+    pub worker: u32,
+    /// When it started.
+    pub started: Time,
+    /// When it ended.
+    pub ended: Time,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What is known of a child beyond that; `None` for a call that wrote nothing.
+    pub child: Option<Box<ChildDone>>,
+}
+
+/// What only an attempt that ran in a child process has.
+#[derive(Clone, Debug, Default)]
+pub struct ChildDone {
+    /// The exit code, if it exited.
+    pub exit_code: Option<i32>,
+    /// The signal, if one ended it.
+    pub signal: Option<i32>,
+    /// Its standard output.
+    pub stdout: Captured,
+    /// Its standard error.
+    pub stderr: Captured,
+}
