@@ -1,6 +1,13 @@
 //! Where attempts run. A backend starts and stops them and tells what became of them; it knows
 //! nothing of the graph, the policies or the observers.
 
+pub mod local;
+pub mod mock;
+pub mod process;
+pub mod protocol;
+pub mod thread;
+pub mod worker;
+
 use crate::id::{ExecutorId, NodeId};
 use crate::time::Time;
 use crate::work::{Notice, Start, Stop};

@@ -1,6 +1,15 @@
 //! Observers: everything that shows or writes down what happens in a run. They see events and the
 //! ledger; they know nothing of executors or the schedule.
 
+pub mod console;
+pub mod events;
+pub mod html;
+pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod spans;
+pub mod trace;
+
 use std::io;
 use std::time::SystemTime;
 

@@ -1,1 +1,20 @@
-//! The tests.
+//! The tests: stories told through the public interface.
+
+mod builtins;
+mod callbacks;
+mod cli;
+mod compile;
+mod conformance;
+mod console;
+mod differential;
+mod docs;
+mod embed;
+mod executors;
+mod faults;
+mod guard;
+mod manifest;
+mod reports;
+mod schedule;
+mod supervise;
+mod template;
+mod tidy;

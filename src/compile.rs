@@ -1,0 +1,1 @@
+//! `Manifest` → `Job`, or every fault at once. Does no I/O.

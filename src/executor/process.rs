@@ -1,0 +1,1 @@
+//! Calls in long-lived worker processes.

@@ -1,0 +1,1 @@
+//! The frames that the runner and a worker process exchange.

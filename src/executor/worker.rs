@@ -1,0 +1,1 @@
+//! The other end of the process executor: what a worker process does.

@@ -1,0 +1,1 @@
+//! The registry of callable functions. Knows nothing of who calls them.

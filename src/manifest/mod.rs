@@ -1,0 +1,1 @@
+//! Text → `Manifest`, with the place of everything. Knows nothing of graphs.

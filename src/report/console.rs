@@ -1,0 +1,1 @@
+//! The screen: live display, plain lines, task output, the end summary.

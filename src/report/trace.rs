@@ -1,0 +1,1 @@
+//! The Chrome trace report.

@@ -1,0 +1,1 @@
+//! Child processes: spawn, read, time, stop, reap. Knows nothing of nodes or graphs.
