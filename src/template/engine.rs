@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use minijinja::value::{Value as EngineValue, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Expression, UndefinedBehavior};
 
-use super::TemplateError;
+use super::error::TemplateError;
 use super::scan;
 use crate::value::Value;
 

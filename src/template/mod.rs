@@ -5,6 +5,8 @@
 //! value; in longer text a string goes in as it is, and any other value as JSON.
 
 mod engine;
+mod error;
+mod names;
 mod scan;
 
 use std::fmt;
@@ -13,7 +15,11 @@ use std::sync::Arc;
 
 use crate::value::Value;
 use engine::Compiled;
+use names::{Root, second};
 use scan::Slot;
+
+pub use error::TemplateError;
+pub use names::Names;
 
 /// A value, or text with expressions that becomes one. Copies are cheap, and may be used on any
 /// thread.
@@ -44,29 +50,6 @@ struct Path {
     names: Vec<String>,
 }
 
-/// The names that exist, and what each stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Root {
-    Item,
-    Index,
-    Vars,
-    Future,
-}
-
-/// Names of the language that have no values yet.
-const LATER: [&str; 6] = ["tasks", "matrix", "parent", "env", "job", "run"];
-
-/// Which names the expressions of a template may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
-    /// `item` and `index`: the task is a group.
-    pub item: bool,
-    /// `future`: this is a callback.
-    pub future: bool,
-    /// The job's `vars`, as a map; those that are not in it cannot be used.
-    pub vars: &'a Value,
-}
-
 /// What the expressions of a template can see.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scope<'a> {
@@ -79,42 +62,6 @@ pub struct Scope<'a> {
     /// `future`, in a callback.
     pub future: Option<&'a Value>,
 }
-
-/// Why a template is not valid, or could not be filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateError {
-    /// What is wrong, for people.
-    pub message: String,
-    /// The bytes of the template that are, if that can be said.
-    pub range: Option<Range<usize>>,
-}
-
-impl TemplateError {
-    fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), range: None }
-    }
-
-    fn at(message: impl Into<String>, range: Range<usize>) -> Self {
-        Self { message: message.into(), range: Some(range) }
-    }
-
-    /// The same error of a text in which the expression has this place.
-    fn within(self, place: &Range<usize>) -> Self {
-        let range = match self.range {
-            Some(range) => place.start + range.start..(place.start + range.end).min(place.end),
-            None => place.clone(),
-        };
-        Self { message: self.message, range: Some(range) }
-    }
-}
-
-impl fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for TemplateError {}
 
 impl Template {
     /// A template that is always `value`.
@@ -249,9 +196,7 @@ impl Part {
     fn parse(expression: &str, names: &Names<'_>) -> Result<Self, TemplateError> {
         let compiled = Compiled::new(expression)?;
         for name in compiled.names() {
-            names
-                .check(name)
-                .map_err(|message| TemplateError { message, range: place_of(name, expression) })?;
+            names.check(name, expression)?;
         }
         if let Some(path) = Path::parse(expression) {
             return Ok(Self::Path(Arc::new(path)));
@@ -340,83 +285,6 @@ impl fmt::Display for Path {
     }
 }
 
-impl Root {
-    const ALL: [Self; 4] = [Self::Item, Self::Index, Self::Vars, Self::Future];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Item => "item",
-            Self::Index => "index",
-            Self::Vars => "vars",
-            Self::Future => "future",
-        }
-    }
-
-    /// The root of a dotted name.
-    fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|root| root.word() == first(name))
-    }
-}
-
-impl Names<'_> {
-    /// Whether a dotted name can be used here; `Err` says why not.
-    fn check(&self, name: &str) -> Result<(), String> {
-        match Root::of(name) {
-            Some(Root::Item | Root::Index) if !self.item => Err(format!(
-                "`{}` has no value here: only the futures of a task with `map` have it",
-                first(name)
-            )),
-            Some(Root::Future) if !self.future => {
-                Err("`future` has no value here: only callbacks have it".to_owned())
-            }
-            Some(Root::Vars) => match second(name) {
-                Some(var) if self.vars.get(var).is_none() => Err(self.unknown_var(var)),
-                _ => Ok(()),
-            },
-            Some(_) => Ok(()),
-            None if LATER.contains(&first(name)) => {
-                Err(format!("`{}` in templates is not supported yet", first(name)))
-            }
-            None => Err(self.unknown(first(name))),
-        }
-    }
-
-    fn unknown_var(&self, var: &str) -> String {
-        let declared: Vec<&str> = match self.vars {
-            Value::Map(entries) => entries.iter().map(|(name, _)| name.as_str()).collect(),
-            _ => Vec::new(),
-        };
-        match nearest(var, &declared) {
-            Some(near) => format!("`{var}` is not among `vars`; did you mean `vars.{near}`?"),
-            None if declared.is_empty() => {
-                format!("`{var}` is not among `vars`: the manifest declares none")
-            }
-            None => format!("`{var}` is not among `vars`, which are: {}", declared.join(", ")),
-        }
-    }
-
-    fn unknown(&self, name: &str) -> String {
-        let here: Vec<&str> = Root::ALL
-            .into_iter()
-            .filter(|root| match root {
-                Root::Item | Root::Index => self.item,
-                Root::Future => self.future,
-                Root::Vars => true,
-            })
-            .map(Root::word)
-            .collect();
-        if self.vars.get(name).is_some() {
-            return format!("there is no `{name}` in templates; did you mean `vars.{name}`?");
-        }
-        match nearest(name, &here) {
-            Some(near) => format!("there is no `{name}` in templates; did you mean `{near}`?"),
-            None => {
-                format!("there is no `{name}` in templates; here they know {}", here.join(", "))
-            }
-        }
-    }
-}
-
 /// The first expression of a script that is over our names: those who wrote it may expect it to be
 /// filled in. Braces that mean something to another program, as in `{{.Id}}`, are not.
 pub fn find(script: &str) -> Option<Range<usize>> {
@@ -426,42 +294,12 @@ pub fn find(script: &str) -> Option<Range<usize>> {
             at = script[at..].find("{{").map_or(script.len(), |open| at + open + 1);
             continue;
         };
-        let ours = |name: &String| Root::of(name).is_some() || LATER.contains(&first(name));
-        if Compiled::new(&script[inner]).is_ok_and(|found| found.names().iter().any(ours)) {
+        let ours = |found: Compiled| found.names().iter().any(|name| names::is_ours(name));
+        if Compiled::new(&script[inner]).is_ok_and(ours) {
             return Some(outer);
         }
         // The next braces may begin within these, as in `{{{ item }}}`.
         at = outer.start + 1;
     }
     None
-}
-
-fn first(name: &str) -> &str {
-    name.split('.').next().unwrap_or(name)
-}
-
-fn second(name: &str) -> Option<&str> {
-    name.split('.').nth(1)
-}
-
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(word, known), *known))
-        .filter(|(distance, known)| *distance <= 1 + known.len().min(word.len()) / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
-}
-
-/// Where a dotted name stands in an expression, as far as can be told from its last part.
-fn place_of(name: &str, expression: &str) -> Option<Range<usize>> {
-    let written: Vec<&str> = name.split('.').collect();
-    let tokens: Vec<(usize, &str)> = scan::tokens(expression).collect();
-    let wanted: Vec<&str> = written.iter().flat_map(|part| [".", part]).skip(1).collect();
-    let at = tokens
-        .windows(wanted.len())
-        .position(|window| window.iter().map(|(_, token)| token).eq(wanted.iter()))?;
-    let (start, _) = tokens[at];
-    let (last, token) = tokens[at + wanted.len() - 1];
-    Some(start..last + token.len())
 }
