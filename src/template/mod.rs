@@ -198,15 +198,17 @@ impl Part {
         for name in compiled.names() {
             names.check(name, expression)?;
         }
-        if let Some(path) = Path::parse(expression) {
-            return Ok(Self::Path(Arc::new(path)));
-        }
         // What depends on nothing that changes can be tried now, so that its errors are found
         // before anything runs.
-        if compiled.names().iter().all(|name| Root::of(name) == Some(Root::Vars)) {
-            evaluate(&compiled, &Scope { vars: Some(names.vars), ..Scope::default() })?;
+        let unchanging = compiled.names().iter().all(|name| Root::of(name) == Some(Root::Vars));
+        let part = match Path::parse(expression) {
+            Some(path) => Self::Path(Arc::new(path)),
+            None => Self::Expression(compiled),
+        };
+        if unchanging {
+            part.value(&Scope { vars: Some(names.vars), ..Scope::default() })?;
         }
-        Ok(Self::Expression(compiled))
+        Ok(part)
     }
 
     fn value(&self, scope: &Scope<'_>) -> Result<Value, TemplateError> {

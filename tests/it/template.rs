@@ -161,6 +161,7 @@ fn an_expression_that_is_not_one_is_refused() {
     assert_eq!(fault("{{.Id}}").1, ".");
     assert_eq!(fault("{{ 1 | nope }}"), ("there is no filter `nope`".to_owned(), "nope"));
     assert_eq!(fault("{{ 1 is not nope }}"), ("there is no test `nope`".to_owned(), "nope"));
+    assert_eq!(fault("{{ vars.limits.ram }}").0, "`vars.limits.ram` is undefined");
     assert!(fault("{{ vars.limits.ram + 1 }}").1.contains("limits.ram"));
     assert_eq!(fault("{{ debug() }}").1, "debug");
     assert_eq!(fault("é {{ vars.é }}").1, "é");
