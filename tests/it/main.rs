@@ -15,6 +15,7 @@ mod guard;
 mod manifest;
 mod reports;
 mod schedule;
+mod story;
 mod supervise;
 mod template;
 mod tidy;
