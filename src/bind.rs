@@ -1,1 +1,311 @@
-//! Turns a node's specification into `Work`, just before it starts. Knows nothing of executors.
+//! Turns a node's specification into `Work`, just before it starts: fills in templates and adds the
+//! environment that tells a child what it is. Knows nothing of executors.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::graph::Graph;
+use crate::id::{NodeId, ResourceId};
+use crate::job::{Action, ArgsSpec, CallbackAction, CommandSpec, Job, ProgramSpec};
+use crate::outcome::{Failure, FailureKind};
+use crate::template::{Scope, Template, TemplateError};
+use crate::value::Value;
+use crate::work::{Args, Call, CallbackWork, Command, Work};
+
+/// An item that is longer than this many bytes is not handed over as `JOBRUN_ITEM`: Linux takes no
+/// variable of 128 KiB, and a task that does not even look at it would fail to start.
+const MAX_ITEM: usize = 64 * 1024;
+
+/// What holds for a whole run.
+#[derive(Clone, Debug)]
+pub struct RunFacts {
+    /// The id of the run.
+    pub run_id: String,
+}
+
+/// One attempt to be bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The future.
+    pub node: NodeId,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// The units of counted resources that it holds, counted from 0.
+    pub units: &'a [(ResourceId, Vec<u32>)],
+    /// The W3C trace context of its span; none is set if it is empty.
+    pub traceparent: &'a str,
+}
+
+/// One call of a callback to be bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Occasion<'a> {
+    /// The future it is about; a group's gate for a group; `None` for the job.
+    pub node: Option<NodeId>,
+    /// The future, the group or the job as templates and receivers see it.
+    pub payload: &'a Value,
+    /// The word of its state, for example `succeeded`.
+    pub state: &'a str,
+    /// The W3C trace context of its span; none is set if it is empty.
+    pub traceparent: &'a str,
+}
+
+/// Binds the nodes of one job in one run.
+#[derive(Debug)]
+pub struct Binder<'a> {
+    job: &'a Job,
+    /// What every child of the run is told.
+    env: Vec<(OsString, OsString)>,
+    /// The names of `JOBRUN_SLOT_…`, by resource.
+    slots: Vec<OsString>,
+}
+
+impl<'a> Binder<'a> {
+    /// A binder for a run of `job`.
+    pub fn new(job: &'a Job, run: &RunFacts) -> Self {
+        let env = vec![var("JOBRUN_RUN_ID", &run.run_id), var("JOBRUN_JOB", &job.name)];
+        let slots =
+            job.graph.resources().iter().map(|resource| slot_name(&resource.name)).collect();
+        Self { job, env, slots }
+    }
+
+    /// The work of an attempt.
+    ///
+    /// # Errors
+    /// If a template cannot be filled in, or what it gives cannot be an argument or a variable; the
+    /// message names the key.
+    pub fn bind(&self, attempt: &Attempt<'_>) -> Result<Work, Failure> {
+        let item = self.job.item(attempt.node);
+        let scope = self.scope(Some(attempt.node), item.as_ref());
+        let spec = self.job.spec(self.job.graph.task_of(attempt.node));
+        let work = match &spec.action {
+            Action::Call { function, args } => {
+                call(function, args, item.as_ref(), &scope).map(Work::Call)
+            }
+            Action::Run(command) => {
+                let mut facts = self.facts(Some(attempt.node), item.as_ref(), attempt.traceparent);
+                facts.push(var("JOBRUN_ATTEMPT", &attempt.attempt.to_string()));
+                facts.extend(attempt.units.iter().map(|(resource, units)| {
+                    (self.slots[resource.index()].clone(), joined(units).into())
+                }));
+                self.command(command, &scope, facts).map(Work::Run)
+            }
+        };
+        work.map_err(|message| Failure::new(FailureKind::Template, message))
+    }
+
+    /// The work of a callback.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind): the message names the key.
+    pub fn bind_callback(
+        &self,
+        action: &CallbackAction,
+        occasion: &Occasion<'_>,
+    ) -> Result<CallbackWork, String> {
+        let item = occasion.node.and_then(|node| self.job.item(node));
+        let scope =
+            Scope { future: Some(occasion.payload), ..self.scope(occasion.node, item.as_ref()) };
+        match action {
+            CallbackAction::Log(line) => {
+                line.line(&scope).map(CallbackWork::Log).map_err(in_key("log"))
+            }
+            CallbackAction::Do(Action::Call { function, args }) => {
+                call(function, args, Some(occasion.payload), &scope).map(CallbackWork::Call)
+            }
+            CallbackAction::Do(Action::Run(command)) => {
+                let mut facts = self.facts(occasion.node, item.as_ref(), occasion.traceparent);
+                facts.push(var("JOBRUN_STATE", occasion.state));
+                let mut command = self.command(command, &scope, facts)?;
+                command.stdin.get_or_insert_with(|| occasion.payload.to_string().into_bytes());
+                Ok(CallbackWork::Run(command))
+            }
+            CallbackAction::Post { url, headers, body } => {
+                post(url, headers, body.as_ref(), &scope)
+            }
+        }
+    }
+
+    fn scope<'s>(&'s self, node: Option<NodeId>, item: Option<&'s Value>) -> Scope<'s> {
+        let index = node.and_then(|node| index_of(&self.job.graph, node));
+        Scope { vars: Some(&self.job.vars), item, index, future: None }
+    }
+
+    /// What the environment tells of a future, or of the job for `None`.
+    fn facts(
+        &self,
+        node: Option<NodeId>,
+        item: Option<&Value>,
+        traceparent: &str,
+    ) -> Vec<(OsString, OsString)> {
+        let graph = &self.job.graph;
+        let mut facts = Vec::with_capacity(self.env.len() + 8);
+        facts.extend_from_slice(&self.env);
+        if let Some(node) = node {
+            facts.push(var("JOBRUN_TASK", &graph.task(graph.task_of(node)).name));
+            facts.push(var("JOBRUN_FUTURE", &graph.name(node).to_string()));
+            facts
+                .extend(index_of(graph, node).map(|index| var("JOBRUN_INDEX", &index.to_string())));
+        }
+        let item = item.and_then(Value::to_text).filter(|item| item.len() <= MAX_ITEM);
+        facts.extend(item.map(|item| var("JOBRUN_ITEM", &item)));
+        if !traceparent.is_empty() {
+            facts.push(var("TRACEPARENT", traceparent));
+        }
+        facts
+    }
+
+    /// A child process; `facts` win over variables of its own.
+    fn command(
+        &self,
+        spec: &CommandSpec,
+        scope: &Scope<'_>,
+        facts: Vec<(OsString, OsString)>,
+    ) -> Result<Command, String> {
+        let (program, args) = argv(&spec.program, scope)?;
+        let mut env = Vec::with_capacity(spec.env.len() + facts.len() + 1);
+        for (name, value) in &spec.env {
+            let value = piece(value, scope, format_args!("env.{name}"))?;
+            env.push((name.into(), value));
+        }
+        for (name, value) in facts {
+            without_nul(value.as_encoded_bytes(), name.display())?;
+            env.push((name, value));
+        }
+        let stdin = spec.stdin.as_ref().map(|stdin| stdin.text(scope).map_err(in_key("stdin")));
+        Ok(Command {
+            program,
+            args,
+            env,
+            cwd: self.cwd(spec, scope)?,
+            stdin: stdin.transpose()?.map(String::into_bytes),
+            ok_exit: Arc::clone(&spec.ok_exit),
+            result: spec.result,
+        })
+    }
+
+    fn cwd(&self, spec: &CommandSpec, scope: &Scope<'_>) -> Result<PathBuf, String> {
+        let dir = match &spec.cwd {
+            Some(cwd) => self.job.origin.dir.join(piece(cwd, scope, "cwd")?),
+            None => self.job.origin.dir.clone(),
+        };
+        Ok(if dir.as_os_str().is_empty() { Path::new(".").to_owned() } else { dir })
+    }
+}
+
+/// The program and its arguments.
+fn argv(spec: &ProgramSpec, scope: &Scope<'_>) -> Result<(OsString, Vec<OsString>), String> {
+    let argv: Vec<OsString> = match spec {
+        ProgramSpec::Argv(argv) => argv
+            .iter()
+            .enumerate()
+            .map(|(at, piece_of)| piece(piece_of, scope, format_args!("run[{at}]")))
+            .collect::<Result<_, _>>()?,
+        ProgramSpec::Script { shell, script } => {
+            without_nul(script.as_bytes(), "run")?;
+            shell.iter().chain([script]).map(OsString::from).collect()
+        }
+    };
+    let mut argv = argv.into_iter();
+    let program = argv.next().ok_or("run: a program is missing")?;
+    Ok((program, argv.collect()))
+}
+
+/// A call; without arguments of its own it is given `item`.
+fn call(
+    function: &Arc<str>,
+    args: &ArgsSpec,
+    item: Option<&Value>,
+    scope: &Scope<'_>,
+) -> Result<Call, String> {
+    let args = match args {
+        ArgsSpec::Item => Args::List(item.cloned().into_iter().collect()),
+        ArgsSpec::List(args) => Args::List(
+            args.iter()
+                .enumerate()
+                .map(|(at, arg)| arg.value(scope).map_err(in_key(format_args!("args[{at}]"))))
+                .collect::<Result<_, _>>()?,
+        ),
+        ArgsSpec::Named(args) => Args::Named(
+            args.iter()
+                .map(|(name, arg)| {
+                    let value = arg.value(scope).map_err(in_key(format_args!("with.{name}")))?;
+                    Ok((name.clone(), value))
+                })
+                .collect::<Result<_, String>>()?,
+        ),
+    };
+    Ok(Call { function: Arc::clone(function), args })
+}
+
+/// A POST; without a body of its own it carries `future`. A string is sent as it is, anything else
+/// as JSON.
+fn post(
+    url: &Template,
+    headers: &[(String, Template)],
+    body: Option<&Template>,
+    scope: &Scope<'_>,
+) -> Result<CallbackWork, String> {
+    let body = match body {
+        Some(body) => body.value(scope).map_err(in_key("post.body"))?,
+        None => scope.future.cloned().unwrap_or_default(),
+    };
+    let mut rendered = Vec::with_capacity(headers.len() + 1);
+    for (name, value) in headers {
+        let value = value.text(scope).map_err(in_key(format_args!("post.headers.{name}")))?;
+        rendered.push((name.clone(), value));
+    }
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        let text = matches!(body, Value::Str(_));
+        let kind = if text { "text/plain; charset=utf-8" } else { "application/json" };
+        rendered.push(("content-type".to_owned(), kind.to_owned()));
+    }
+    let body = match body {
+        Value::Str(text) => text.into_bytes(),
+        other => other.to_string().into_bytes(),
+    };
+    let url = url.text(scope).map_err(in_key("post.url"))?;
+    Ok(CallbackWork::Post { url, headers: rendered, body })
+}
+
+/// One argument, variable or path: never split, never code.
+fn piece(
+    template: &Template,
+    scope: &Scope<'_>,
+    key: impl fmt::Display + Copy,
+) -> Result<OsString, String> {
+    let text = template.text(scope).map_err(in_key(key))?;
+    without_nul(text.as_bytes(), key)?;
+    Ok(text.into())
+}
+
+/// The system ends arguments, variables and paths at a NUL byte, so none may contain one.
+fn without_nul(text: &[u8], key: impl fmt::Display) -> Result<(), String> {
+    if text.contains(&0) { Err(format!("{key}: the value contains a NUL byte")) } else { Ok(()) }
+}
+
+fn in_key(key: impl fmt::Display) -> impl FnOnce(TemplateError) -> String {
+    move |error| format!("{key}: {error}")
+}
+
+/// The place of a future in its group; `None` for a plain task and for a gate.
+fn index_of(graph: &Graph, node: NodeId) -> Option<u32> {
+    graph.index_in_group(node).filter(|_| !graph.is_gate(node))
+}
+
+fn var(name: &str, value: &str) -> (OsString, OsString) {
+    (name.into(), value.into())
+}
+
+/// `JOBRUN_SLOT_GPU` for `gpu`.
+fn slot_name(resource: &str) -> OsString {
+    let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let name: String = resource.chars().map(upper).collect();
+    format!("JOBRUN_SLOT_{name}").into()
+}
+
+fn joined(units: &[u32]) -> String {
+    let units: Vec<String> = units.iter().map(ToString::to_string).collect();
+    units.join(",")
+}

@@ -74,6 +74,26 @@ pub enum ResultKind {
     None,
 }
 
+/// What a callback does, with every template rendered.
+#[derive(Clone, Debug)]
+pub enum CallbackWork {
+    /// Writes this line to the log.
+    Log(String),
+    /// Runs a child process.
+    Run(Command),
+    /// Calls a registered function.
+    Call(Call),
+    /// Sends an HTTP POST.
+    Post {
+        /// Where to.
+        url: String,
+        /// Headers, in the order declared; `content-type` is among them.
+        headers: Vec<(String, String)>,
+        /// What is sent.
+        body: Vec<u8>,
+    },
+}
+
 /// An attempt handed to a backend.
 #[derive(Clone, Debug)]
 pub struct Start {

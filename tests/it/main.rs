@@ -1,5 +1,8 @@
 //! The tests: stories told through the public interface.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+
+mod bind;
 mod builtins;
 mod callbacks;
 mod cli;
@@ -19,3 +22,4 @@ mod story;
 mod supervise;
 mod template;
 mod tidy;
+mod told;

@@ -14,7 +14,7 @@ use jobrun::time::Time;
 use jobrun::value::Value;
 use serde_json::{Value as Json, json};
 
-use crate::story::{Plan, Run, Shared, sums, tell_sums, tell_trouble, troubled};
+use crate::told::{Plan, Run, Shared, sums, tell_sums, tell_trouble, troubled};
 
 fn written(format: Format, run: &Run) -> String {
     let mut out = Vec::new();

@@ -1,0 +1,217 @@
+//! From the words of the command line to a compiled job, or to what is wrong with them.
+
+use std::fmt::Write as _;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::cli::args::Changes;
+use crate::compile::{self, compile};
+use crate::diagnostic::{Faults, Source};
+use crate::exit::Exit;
+use crate::functions::Functions;
+use crate::job::Job;
+use crate::manifest::{self, Manifest};
+
+/// The file that is looked for where none is named.
+const DEFAULT: &str = "jobrun.toml";
+
+/// What is to be run.
+#[derive(Debug)]
+pub struct Target {
+    /// The manifest; `-` for standard input.
+    file: PathBuf,
+    /// The tasks; all if there are none.
+    tasks: Vec<String>,
+}
+
+impl Target {
+    /// The first word is the manifest if it is a file, ends in `.toml` or is `-`; else all words are
+    /// tasks of the nearest `jobrun.toml`.
+    pub fn of_words(words: &[String]) -> Result<Self, Problem> {
+        match words.split_first() {
+            Some((first, tasks))
+                if first == "-" || first.ends_with(".toml") || Path::new(first).is_file() =>
+            {
+                Ok(Self::named(PathBuf::from(first), tasks.to_vec()))
+            }
+            _ => Self::of_file(None, words.to_vec()),
+        }
+    }
+
+    /// A manifest, or the nearest `jobrun.toml` upward if none is given.
+    pub fn of_file(file: Option<PathBuf>, tasks: Vec<String>) -> Result<Self, Problem> {
+        let file = match file {
+            Some(file) => file,
+            None => nearest().ok_or_else(|| {
+                let hint = "name a manifest (jobrun jobs/x.toml) or start one with `jobrun new`";
+                match tasks.first() {
+                    Some(word) => Problem::Words(format!(
+                        "`{word}` is neither a file nor a command, and there is no {DEFAULT} here \
+                         or above that could have it as a task; {hint}"
+                    )),
+                    None => Problem::Words(format!("there is no {DEFAULT} here or above; {hint}")),
+                }
+            })?,
+        };
+        Ok(Self::named(file, tasks))
+    }
+
+    /// This manifest.
+    pub fn named(file: PathBuf, tasks: Vec<String>) -> Self {
+        Self { file, tasks }
+    }
+
+    /// The manifest as the user knows it.
+    pub fn shown(&self) -> String {
+        self.file.display().to_string()
+    }
+
+    fn read(&self) -> Result<Source, Problem> {
+        let shown = self.shown();
+        let bytes = if self.file == Path::new("-") {
+            read_bounded(io::stdin().lock())
+        } else {
+            // A FIFO or a device could block for ever, or never end.
+            match std::fs::metadata(&self.file) {
+                Ok(data) if !data.is_file() => {
+                    return Err(Problem::Words(format!("{shown} is not a file")));
+                }
+                Ok(_) => std::fs::File::open(&self.file).and_then(read_bounded),
+                Err(error) => Err(error),
+            }
+        };
+        let bytes =
+            bytes.map_err(|error| Problem::Words(format!("cannot read {shown}: {error}")))?;
+        String::from_utf8(bytes).map(|text| Source::new(shown.clone(), text)).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            Problem::Words(format!("{shown}:{line}: this is not UTF-8 text (byte {at})"))
+        })
+    }
+
+    /// The folder that the paths of the manifest start from.
+    fn dir(&self) -> PathBuf {
+        let parent = self.file.parent().filter(|it| !it.as_os_str().is_empty());
+        let dir = parent.unwrap_or(Path::new("."));
+        std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
+    }
+}
+
+/// Why a command could not do what it was asked.
+#[derive(Debug)]
+pub enum Problem {
+    /// The arguments are wrong.
+    Words(String),
+    /// The manifest is wrong: all faults, as shown to people, and how many there are.
+    Manifest(String, usize),
+    /// jobrun could not do its own work.
+    Work(String),
+}
+
+impl Problem {
+    /// Standard output cannot be written.
+    pub fn output(error: io::Error) -> Self {
+        Self::Work(format!("cannot write to standard output: {error}"))
+    }
+
+    /// Says it on standard error; gives the exit code.
+    pub fn tell(&self) -> u8 {
+        let code = match self {
+            Self::Words(message) | Self::Work(message) => {
+                super::tell(&format!("error: {message}"));
+                if matches!(self, Self::Work(_)) { Exit::Error } else { Exit::Invalid }
+            }
+            Self::Manifest(rendered, _) => {
+                super::tell(rendered.trim_end());
+                Exit::Invalid
+            }
+        };
+        code.code()
+    }
+
+    /// It in a few words.
+    pub fn headline(&self) -> String {
+        match self {
+            Self::Words(message) | Self::Work(message) => message.clone(),
+            Self::Manifest(_, 1) => "1 fault; see `jobrun check`".to_owned(),
+            Self::Manifest(_, count) => format!("{count} faults; see `jobrun check`"),
+        }
+    }
+}
+
+/// Reads and compiles a target. Warnings go to standard error.
+pub fn job(
+    target: &Target,
+    changes: &Changes,
+    color: bool,
+    functions: &Functions,
+) -> Result<Job, Problem> {
+    let source = target.read()?;
+    let wrong = |faults: &Faults| {
+        Problem::Manifest(faults.render(&source, color), faults.errors())
+    };
+    let manifest = Manifest::parse(&source, target.dir()).map_err(|faults| wrong(&faults))?;
+    let options = options(target, changes)?;
+    let compiled = compile(&manifest, functions, &options).map_err(|faults| wrong(&faults))?;
+    Ok(compiled)
+}
+
+/// What the command line changes, in the compiler's terms.
+fn options(target: &Target, changes: &Changes) -> Result<compile::Options, Problem> {
+    Ok(compile::Options::default())
+}
+
+/// Reads no more than a manifest may have, and a byte, so that the parser can tell that it is more.
+fn read_bounded(reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(manifest::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn nearest() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let found = here.ancestors().map(|dir| dir.join(DEFAULT)).find(|file| file.is_file())?;
+    // A path as short as what a person would have typed.
+    Some(found.strip_prefix(&here).map(Path::to_owned).unwrap_or(found))
+}
+
+/// The manifests of a folder and of its `jobs` folder, sorted. Cargo's own file is not one.
+pub fn manifests_in(dir: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let mut files = Vec::new();
+    for dir in [dir.to_owned(), dir.join("jobs")] {
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                return Err(Problem::Words(format!("cannot read {}: {error}", dir.display())));
+            }
+        };
+        for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+            let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
+            let foreign = ["Cargo.toml", "rustfmt.toml", "clippy.toml", "pyproject.toml"];
+            if name.ends_with(".toml") && path.is_file() && !foreign.contains(&name) {
+                files.push(path.strip_prefix("./").map(Path::to_owned).unwrap_or(path));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A job and its tasks, for `list`.
+pub fn listing(target: &Target, job: &Job) -> String {
+    let mut text = format!("{} ({})", job.name, target.shown());
+    if let Some(description) = &job.description {
+        let _ = write!(text, ": {description}");
+    }
+    text.push('\n');
+    for (id, task) in job.graph.tasks() {
+        let _ = write!(text, "  {}", super::graph::label(&task.name, &task.size));
+        let tags = &job.spec(id).tags;
+        if !tags.is_empty() {
+            let _ = write!(text, "  [{}]", tags.join(", "));
+        }
+        text.push('\n');
+    }
+    text
+}
