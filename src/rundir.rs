@@ -2,6 +2,7 @@
 //! is in them.
 
 use std::env;
+use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -109,7 +110,12 @@ impl Made {
         for folder in [state, &runs, &path] {
             private_folder(folder)?;
         }
-        let lock = OpenOptions::new().write(true).create(true).mode(0o600).open(path.join(LOCK))?;
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path.join(LOCK))?;
         // A file system without locks still holds files; they may be pruned early.
         let _ = lock.try_lock();
         prune(&runs, &path);
@@ -188,7 +194,10 @@ fn encode(name: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
                 encoded.push(char::from(byte));
             }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => {
+                // Writing to a string cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     if encoded.len() > MAX_LEN {
