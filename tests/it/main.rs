@@ -1,5 +1,7 @@
 //! The tests: stories told through the public interface.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
+
 mod builtins;
 mod callbacks;
 mod cli;
@@ -15,6 +17,7 @@ mod guard;
 mod manifest;
 mod reports;
 mod schedule;
+mod story;
 mod supervise;
 mod template;
 mod tidy;

@@ -1,0 +1,1 @@
+//! Runs the program on a manifest and tells what came of it.
