@@ -8,12 +8,14 @@
 mod scenario;
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
+use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,6 +27,8 @@ const TICKS: [u32; 3] = [60, 120, 240];
 /// So many scenarios go to Python in one piece, and so many to jobrun at once.
 const BATCH: usize = 120;
 const AT_ONCE: usize = 8;
+/// Many times what any scenario takes.
+const HANGS_AFTER: Duration = Duration::from_mins(1);
 
 #[test]
 fn jobrun_agrees_with_cpython() {
@@ -104,8 +108,9 @@ fn disagreements_of(scenarios: &[Scenario]) -> String {
         for ((scenario, python), jobrun) in open.into_iter().zip(&python).zip(&jobrun) {
             let found = compare(&scenario, python, jobrun);
             if !found.is_empty() {
-                failures += &format!(
-                    "\n== {scenario:?}\n{}\nCPython: {python:#?}\njobrun: {jobrun:#?}\n{}\n",
+                let _ = writeln!(
+                    failures,
+                    "\n== {scenario:?}\n{}\nCPython: {python:#?}\njobrun: {jobrun:#?}\n{}",
                     scenario.manifest(tick),
                     found.join("\n"),
                 );
@@ -250,11 +255,9 @@ fn ask_jobrun(scenarios: &[Scenario], tick: u32) -> Vec<Jobrun> {
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(scenario) = {
+                loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    scenarios.get(index).map(|scenario| (index, scenario))
-                } {
-                    let (index, scenario) = scenario;
+                    let Some(scenario) = scenarios.get(index) else { break };
                     let answer = run(scenario, tick);
                     answers.lock().unwrap()[index] = answer;
                 }
@@ -266,7 +269,7 @@ fn ask_jobrun(scenarios: &[Scenario], tick: u32) -> Vec<Jobrun> {
 
 fn run(scenario: &Scenario, tick: u32) -> Jobrun {
     let dir = tempfile::tempdir().unwrap();
-    let output = jobrun(dir.path(), &scenario.manifest(tick));
+    let (exit_code, stderr) = jobrun(dir.path(), &scenario.manifest(tick));
     let report = std::fs::read(dir.path().join("report.json")).unwrap_or_default();
     let report: Value = serde_json::from_slice(&report).unwrap_or_default();
     let index_of = |name: &Value| {
@@ -297,29 +300,40 @@ fn run(scenario: &Scenario, tick: u32) -> Jobrun {
                 Style::Map => report["results"]["m"][index].clone(),
             })
             .collect(),
-        exit_code: output.status.code(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        exit_code,
+        stderr,
     }
 }
 
-/// Runs `manifest` in `dir`; the report is `report.json` there.
-fn jobrun(dir: &Path, manifest: &str) -> Output {
+/// Runs `manifest` in `dir`; the report is `report.json` there. A run that hangs is ended and has no
+/// exit code, so that the scenario it hangs in is shown.
+fn jobrun(dir: &Path, manifest: &str) -> (Option<i32>, String) {
+    let stderr = dir.join("stderr");
     std::fs::write(dir.join("job.toml"), manifest).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_jobrun"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_jobrun"))
         .args(["job.toml", "--report", "json=report.json", "--output", "none", "--color", "never"])
         .current_dir(dir)
         .env("JOBRUN_STATE_DIR", dir.join("state"))
         .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .stdout(Stdio::null())
+        .stderr(File::create(&stderr).unwrap())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > HANGS_AFTER {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    (child.wait().unwrap().code(), std::fs::read_to_string(&stderr).unwrap())
 }
 
 /// A manifest that must not run, and words that the refusal must hold.
 fn refused(manifest: &str, words: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let output = jobrun(dir.path(), manifest);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{manifest}\n{stderr}");
+    let (exit_code, stderr) = jobrun(dir.path(), manifest);
+    assert_eq!(exit_code, Some(2), "{manifest}\n{stderr}");
     assert!(!words.is_empty() && stderr.contains(words), "{words:?} is not in\n{stderr}");
 }
 

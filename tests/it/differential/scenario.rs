@@ -195,7 +195,8 @@ impl Scenario {
         match self.style {
             Style::Submit => {
                 for (index, task) in self.tasks.iter().enumerate() {
-                    text += &format!("\n[[task]]\nname = \"t{index}\"\n{}", task.body(index, tick));
+                    let body = task.body(index, tick);
+                    let _ = write!(text, "\n[[task]]\nname = \"t{index}\"\n{body}");
                     if let Some(after) = task.after {
                         let _ = writeln!(text, "after = [\"t{after}\"]");
                     }
