@@ -1,12 +1,17 @@
 //! Where attempts run. A backend starts and stops them and tells what became of them; it knows
 //! nothing of the graph, the policies or the observers.
 
+mod children;
 pub mod local;
 pub mod mock;
+mod pool;
 pub mod process;
 pub mod protocol;
+mod proxy;
+mod spawn;
 pub mod thread;
 pub mod worker;
+pub mod workers;
 
 use crate::id::{ExecutorId, NodeId};
 use crate::time::Time;
