@@ -2,16 +2,18 @@
 //! nothing of the graph, the policies or the observers.
 
 mod children;
+mod dispatch;
 pub mod local;
 pub mod mock;
+mod peer;
 mod pool;
-pub mod process;
+mod process;
 pub mod protocol;
 mod proxy;
 mod spawn;
-pub mod thread;
+mod thread;
 pub mod worker;
-pub mod workers;
+mod workers;
 
 use crate::id::{ExecutorId, NodeId};
 use crate::time::Time;

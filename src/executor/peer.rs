@@ -163,10 +163,9 @@ impl Peer {
         self.process.kill();
     }
 
-    /// Waits for the end of a worker that has ended or was killed, and of what it left behind.
-    pub(super) fn bury(&mut self) -> End {
-        self.process.kill();
-        self.process.wait()
+    /// Waits for the end of a worker that has ended or shall end now, and kills what it left behind.
+    pub(super) fn bury(self) -> End {
+        self.process.bury()
     }
 
     /// Lets an idle worker end by itself, and waits for that, but not for ever.

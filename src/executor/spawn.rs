@@ -1,15 +1,22 @@
-//! Starts and ends the process of a worker. Knows nothing of what is said to it.
+//! The process of a worker: started, ended, its end described. Knows nothing of what is said to it.
 
 use std::ffi::OsString;
+use std::fmt;
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use rustix::io::ioctl_fionbio;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-/// The program that becomes a worker.
+use crate::executor::worker::ARGUMENT;
+use crate::guard::describe_signal;
+use crate::supervise::{Worker, WorkerProcess, signal_group, spawn_worker};
+
+/// The program that worker processes run. It calls
+/// [`serve_if_asked`](crate::executor::worker::serve_if_asked).
 #[derive(Clone, Debug)]
 pub struct WorkerProgram {
     /// Its path.
@@ -18,9 +25,25 @@ pub struct WorkerProgram {
     pub args: Vec<OsString>,
 }
 
+impl WorkerProgram {
+    /// A program that serves functions itself.
+    pub fn at(program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), args: vec![ARGUMENT.into()] }
+    }
+}
+
+/// This program itself.
+impl Default for WorkerProgram {
+    fn default() -> Self {
+        // A program whose file was replaced while it runs is still to be had from the kernel.
+        let program = std::env::current_exe().ok().filter(|path| path.exists());
+        Self::at(program.unwrap_or_else(|| Path::new("/proc/self/exe").to_owned()))
+    }
+}
+
 /// A running worker process, with streams that never block.
 pub(super) struct Process {
-    child: Child,
+    process: WorkerProcess,
     /// What it reads; `None` once that is closed.
     pub(super) input: Option<OwnedFd>,
     pub(super) output: OwnedFd,
@@ -31,73 +54,65 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts the program in a process group of its own.
-    pub(super) fn start(program: &WorkerProgram) -> std::io::Result<Self> {
-        let mut child = Command::new(&program.program)
-            .args(&program.args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()?;
-        let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(input), Some(output), Some(errors)) = streams else {
-            return Err(std::io::Error::other("a stream is missing"));
-        };
-        let prepare = || -> std::io::Result<OwnedFd> {
-            ioctl_fionbio(&input, true)?;
-            ioctl_fionbio(&output, true)?;
-            ioctl_fionbio(&errors, true)?;
-            Ok(pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?)
-        };
-        match prepare() {
-            Ok(end) => Ok(Self {
-                child,
-                input: Some(input.into()),
-                output: output.into(),
-                errors: errors.into(),
-                end,
-            }),
+    pub(super) fn start(program: &WorkerProgram) -> io::Result<Self> {
+        let Worker { mut process, stdin, stdout, stderr } =
+            spawn_worker(&program.program, &program.args, [])?;
+        let (input, output, errors) = (stdin.into(), stdout.into(), stderr.into());
+        match prepare(&process, [&input, &output, &errors]) {
+            Ok(end) => Ok(Self { process, input: Some(input), output, errors, end }),
             Err(error) => {
-                let _ = child.kill();
-                let _ = child.wait();
+                process.kill();
+                let _ = process.wait();
                 Err(error)
             }
         }
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.pid()
     }
 
-    /// Kills it and what it started. Its number is its own until [`wait`](Self::wait).
+    /// Kills it and what it started. Its number is its own until [`bury`](Self::bury).
     pub(super) fn kill(&mut self) {
-        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        signal_group(self.pid(), libc::SIGKILL);
     }
 
-    /// Waits for its end.
-    pub(super) fn wait(&mut self) -> End {
-        match self.child.wait() {
-            Ok(status) => End { code: status.code(), signal: status.signal() },
-            Err(_) => End { code: None, signal: None },
-        }
+    /// Waits for its end, and kills what it left behind.
+    pub(super) fn bury(mut self) -> End {
+        self.kill();
+        End(self.process.wait().ok())
     }
 }
 
-/// How a process ended.
+fn prepare(process: &WorkerProcess, streams: [&OwnedFd; 3]) -> io::Result<OwnedFd> {
+    for stream in streams {
+        ioctl_fionbio(stream, true)?;
+    }
+    let pid = i32::try_from(process.pid()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// How a worker ended; `None` if somebody else took its exit status.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct End {
-    pub(super) code: Option<i32>,
-    pub(super) signal: Option<i32>,
+pub(super) struct End(Option<ExitStatus>);
+
+impl End {
+    pub(super) fn code(self) -> Option<i32> {
+        self.0?.code()
+    }
+
+    pub(super) fn signal(self) -> Option<i32> {
+        self.0?.signal()
+    }
 }
 
-impl std::fmt::Display for End {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.code, self.signal) {
+/// As it goes after the name of the worker.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.code(), self.signal()) {
             (Some(code), _) => write!(f, "terminated abruptly with exit code {code}"),
-            (_, Some(signal)) => match signal_hook::low_level::signal_name(signal) {
-                Some(name) => write!(f, "was killed by {name} (signal {signal})"),
-                None => write!(f, "was killed by signal {signal}"),
-            },
+            (_, Some(signal)) => write!(f, "was killed by {}", describe_signal(signal)),
             _ => f.write_str("ended in a way that is not known"),
         }
     }
