@@ -4,12 +4,12 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 
-use crate::bind::Binder;
+use crate::bind::{self, Binder, RunFacts};
 use crate::callback::Callbacks;
 use crate::event::{Event, Stamped};
 use crate::executor::Backend;
 use crate::id::{ExecutorId, NodeId, ResourceId};
-use crate::job::Job;
+use crate::job::{self, Job};
 use crate::ledger::{Attempt, JobReturn, Ledger};
 use crate::outcome::{Captured, Cause, Failure, FailureKind, Outcome, State};
 use crate::report::spans::Spans;
@@ -66,7 +66,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             live: observers.iter().any(|observer| observer.wants_output()),
             observers,
             callbacks,
-            binder: Binder::new(job, &facts.run_id),
+            binder: Binder::new(job, &RunFacts { run_id: facts.run_id.clone() }),
             spans: Spans::new(job, &facts.run_id, facts.traceparent.as_deref()),
             deadlines: BinaryHeap::new(),
             abandoned: HashSet::new(),
@@ -160,8 +160,16 @@ impl<'a, B: Backend> Driver<'a, B> {
         if attempt == 1 {
             record.ready = ready;
         }
-        let traceparent = self.spans.traceparent(node, attempt);
-        match self.binder.bind(node, attempt, units, &traceparent) {
+        // Only a child can be told.
+        let traceparent =
+            if self.is_call(node) { String::new() } else { self.spans.traceparent(node, attempt) };
+        let bound = self.binder.bind(&bind::Attempt {
+            node,
+            attempt,
+            units,
+            traceparent: &traceparent,
+        });
+        match bound {
             Ok(work) => {
                 let span = self.spans.attempt(node, attempt);
                 self.backend.start(Start {
@@ -189,6 +197,12 @@ impl<'a, B: Backend> Driver<'a, B> {
                 });
             }
         }
+    }
+
+    /// Whether a future calls a function, rather than running a child.
+    fn is_call(&self, node: NodeId) -> bool {
+        let spec = self.job.spec(self.job.graph.task_of(node));
+        matches!(spec.action, job::Action::Call { .. })
     }
 
     /// The only place where a future's final state is written.
@@ -263,11 +277,7 @@ impl<'a, B: Backend> Driver<'a, B> {
         record.started = at;
         self.spans.started(node, worker);
         let task = self.job.graph.task(self.job.graph.task_of(node));
-        let is_call = matches!(
-            self.job.spec(self.job.graph.task_of(node)).action,
-            crate::job::Action::Call { .. }
-        );
-        if is_call && let Some(timeout) = task.timeout {
+        if let Some(timeout) = task.timeout.filter(|_| self.is_call(node)) {
             self.deadlines.push(Reverse((at.after(timeout), node, attempt)));
         }
         self.emit(Event::Started { node, attempt, worker });
