@@ -19,6 +19,7 @@ use std::num::NonZero;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
+pub(crate) use capture::Capture;
 pub use end::{ChildEnd, How, describe_exit};
 pub use message::{ChildEvent, Request, Sink};
 pub use worker::{Worker, WorkerProcess, signal_group, spawn_worker};

@@ -1,6 +1,12 @@
 //! The data that flows through a job: arguments, items, results. Knows nothing of tasks or graphs.
 
+mod de;
+mod error;
+mod ser;
+
 use std::fmt;
+
+pub use error::ValueError;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -29,6 +35,23 @@ pub enum Value {
 }
 
 impl Value {
+    /// The value that `data` serializes to.
+    ///
+    /// # Errors
+    /// If it holds `NaN`, an infinity, a whole number beyond 128 bits, or a table whose keys are
+    /// not text, or if its own `Serialize` refuses.
+    pub fn of<T: Serialize + ?Sized>(data: &T) -> Result<Self, ValueError> {
+        data.serialize(ser::ToValue)
+    }
+
+    /// Reads this value as a `T`.
+    ///
+    /// # Errors
+    /// If it does not look as `T` expects; the message says what was expected and what was found.
+    pub fn read<T: serde::de::DeserializeOwned>(self) -> Result<T, ValueError> {
+        T::deserialize(de::FromValue(self))
+    }
+
     /// Whether this is [`Value::Null`].
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
