@@ -60,16 +60,17 @@ impl<'a> RunView<'a> {
         Counts::of(&self.job.graph, self.ledger)
     }
 
-    /// When the run ended; while callbacks are still at work, when its last future did. `None`
-    /// before.
+    /// When the run ended; while only callbacks are left, when its last future did. `None` before.
     pub fn ended(&self) -> Option<Time> {
         let ledger = self.ledger;
         if ledger.finished > Time::ZERO {
             return Some(ledger.finished);
         }
-        let all = ledger.completion.len() == self.job.graph.future_count() as usize;
-        let last = ledger.completion.last().map(|&node| self.record(node).ended);
-        all.then(|| last.unwrap_or_default())
+        if ledger.completion.len() < self.job.graph.future_count() as usize {
+            return None;
+        }
+        let ends = ledger.completion.iter().map(|&node| self.record(node).ended);
+        Some(ends.max().unwrap_or_default())
     }
 }
 
@@ -289,7 +290,7 @@ pub fn group<'a>(run: &RunView<'a>, task: TaskId) -> GroupShape<'a> {
         name: run.task_name(task),
         task: run.task_name(task),
         end: group_end(run, task),
-        returned_after: run.ledger.group(task).map(|group| group.after.as_secs_f64()),
+        returned_after: run.ledger.group(task).map(|group| seconds(group.after)),
         counts,
     }
 }
@@ -324,9 +325,9 @@ pub fn future<'a>(run: &RunView<'a>, node: NodeId) -> FutureShape<'a> {
         signal: detail.and_then(|detail| detail.signal),
         after: task.after.iter().map(|&after| run.task_name(after)).collect(),
         started: (record.attempts > 0).then(|| record.started.seconds()),
-        elapsed: if record.state.is_done() { record.elapsed().as_secs_f64() } else { 0.0 },
+        elapsed: if record.state.is_done() { seconds(record.elapsed()) } else { 0.0 },
         queued: measure::first_start(record)
-            .map_or(0.0, |start| start.since(record.ready).as_secs_f64()),
+            .map_or(0.0, |start| seconds(start.since(record.ready))),
         attempts: attempts(record),
         stdout: detail.map_or_else(OutputShape::empty, |detail| output(&detail.stdout)),
         stderr: detail.map_or_else(OutputShape::empty, |detail| output(&detail.stderr)),
@@ -343,7 +344,7 @@ pub fn callback<'a>(run: &RunView<'a>, record: &'a CallbackRecord) -> CallbackSh
         action: callback.action.word(),
         state: if record.error.is_none() { "succeeded" } else { "failed" },
         error: record.error.as_deref(),
-        elapsed: record.elapsed.as_secs_f64(),
+        elapsed: seconds(record.elapsed),
     }
 }
 
@@ -401,6 +402,11 @@ pub fn group_value(run: &RunView<'_>, task: TaskId) -> Value {
     to_value(&group(run, task))
 }
 
+/// A duration in seconds: the float nearest to it.
+pub fn seconds(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1e9
+}
+
 /// A moment of the wall clock: RFC 3339, UTC, to the microsecond.
 pub fn calendar(at: SystemTime) -> String {
     humantime::format_rfc3339_micros(at).to_string()
@@ -438,7 +444,7 @@ fn attempts(record: &Record) -> Vec<AttemptShape<'_>> {
     let earlier = earlier.map(|attempt| AttemptShape {
         state: attempt.state.word(),
         started: attempt.started.seconds(),
-        elapsed: attempt.ended.since(attempt.started).as_secs_f64(),
+        elapsed: seconds(attempt.ended.since(attempt.started)),
         exit_code: attempt.exit_code,
         signal: attempt.signal,
         error: attempt.failure.as_ref().map(error),
@@ -446,7 +452,7 @@ fn attempts(record: &Record) -> Vec<AttemptShape<'_>> {
     let last = (!measure::last_is_earlier(record)).then(|| AttemptShape {
         state: record.state.word(),
         started: record.started.seconds(),
-        elapsed: if record.state.is_done() { record.elapsed().as_secs_f64() } else { 0.0 },
+        elapsed: if record.state.is_done() { seconds(record.elapsed()) } else { 0.0 },
         exit_code: detail.and_then(|detail| detail.exit_code),
         signal: detail.and_then(|detail| detail.signal),
         error: record.failure().map(error),
@@ -459,14 +465,14 @@ fn wait<'a>(run: &RunView<'a>) -> Wait<'a> {
     let returned = run.ledger.returned.as_ref();
     Wait {
         return_when: policy(wait.return_when),
-        timeout: wait.timeout.as_ref().map(Duration::as_secs_f64),
+        timeout: wait.timeout.map(seconds),
         on_return: match wait.on_return {
             OnReturn::Cancel => "cancel",
             OnReturn::Drain => "drain",
             OnReturn::Continue => "continue",
         },
         returned_because: returned.map(|returned| returned.how.because.word()),
-        returned_after: returned.map(|returned| returned.how.after.as_secs_f64()),
+        returned_after: returned.map(|returned| seconds(returned.how.after)),
     }
 }
 

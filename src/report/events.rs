@@ -173,7 +173,7 @@ fn body<'a>(event: &'a Event, run: &RunView<'a>) -> Option<Body<'a>> {
             let how = ledger.returned.as_ref().map(|returned| returned.how);
             Body::JobReturned {
                 returned_because: how.map(|how| how.because.word()),
-                returned_after: how.map(|how| how.after.as_secs_f64()),
+                returned_after: how.map(|how| shape::seconds(how.after)),
                 done: all - left,
                 not_done: left,
             }
@@ -208,7 +208,7 @@ fn finished<'a>(run: &RunView<'a>, node: NodeId) -> Body<'a> {
         task: run.task_name(run.job.graph.task_of(node)),
         state: record.state.word(),
         attempts: record.attempts,
-        elapsed: record.elapsed().as_secs_f64(),
+        elapsed: shape::seconds(record.elapsed()),
         result: &record.result,
         error: record.failure().map(shape::error),
         cause: record.cause().map(|cause| shape::cause(run, cause)),

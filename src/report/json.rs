@@ -70,7 +70,7 @@ struct Report<'a> {
 fn report<'a>(run: &RunView<'a>) -> Report<'a> {
     let (graph, ledger) = (&run.job.graph, run.ledger);
     let path = measure::critical_path(graph, ledger);
-    let work = measure::work(graph, ledger).as_secs_f64();
+    let work = shape::seconds(measure::work(graph, ledger));
     let elapsed = run.ended().unwrap_or_default().seconds();
     Report {
         schema: SCHEMA,

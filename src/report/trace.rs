@@ -118,7 +118,7 @@ fn attempts<'a>(
         cat: Some(&*task.name),
         ph: "X",
         ts: micros(started),
-        dur: Some(ended.since(started).as_secs_f64() * 1e6),
+        dur: Some(ended.since(started).as_nanos() as f64 / 1e3),
         pid: task.executor.index() + 1,
         tid: Some(worker),
         s: None,
@@ -169,7 +169,7 @@ const fn colour(state: State) -> &'static str {
 }
 
 fn micros(at: Time) -> f64 {
-    at.seconds() * 1e6
+    at.0 as f64 / 1e3
 }
 
 /// A JSON array that is written element by element.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::graph::Amount;
-use crate::graph::ReturnWhen;
+use crate::graph::{Amount, ReturnWhen};
+use crate::guard::describe_signal;
 use crate::id::{NodeId, TaskId};
 use crate::ledger::Record;
 use crate::measure::{self, Counts};
@@ -59,10 +59,12 @@ fn is_active(c: char) -> bool {
         || matches!(c, '\u{2066}'..='\u{2069}')
 }
 
-/// The last lines of a stream, at most so many, escaped.
+/// The last lines of a stream, at most so many, without terminal escapes; what else is not text is
+/// escaped.
 pub fn last_lines(captured: &Captured, most: usize) -> Vec<String> {
     let tail = crate::shape::tail(captured);
-    let text = tail.strip_suffix('\n').unwrap_or(&tail);
+    let text = anstream::adapter::strip_str(&tail).to_string();
+    let text = text.strip_suffix('\n').unwrap_or(&text);
     if text.is_empty() {
         return Vec::new();
     }
@@ -160,22 +162,9 @@ pub fn early(how: &Return, (left, all): (u32, u32)) -> Option<String> {
 
 /// How a group's failed wait is explained.
 pub fn group_failure(run: &RunView<'_>, task: TaskId) -> String {
-    let Some(how) = run.ledger.group(task) else { return String::new() };
-    let graph = &run.job.graph;
-    let end = graph.gate(task).map(|gate| run.record(gate)).filter(|gate| gate.state.is_done());
-    let members = graph.members(task);
-    let all = members.len() as u32;
-    let done = members.filter(|&node| {
-        let record = run.record(NodeId(node));
-        record.state.is_done() && end.is_none_or(|gate| record.ended < gate.ended)
-    });
-    match how.because {
-        Because::AllCompleted => "a member failed".to_owned(),
-        because => {
-            let left = all.saturating_sub(done.count() as u32);
-            early(how, (left, all)).unwrap_or_else(|| because.word().to_owned())
-        }
-    }
+    let left = measure::unfinished_in_group(&run.job.graph, run.ledger, task);
+    let how = run.ledger.group(task);
+    how.and_then(|how| early(how, left)).unwrap_or_else(|| "a member failed".to_owned())
 }
 
 /// Where a task is written down: `jobs/x.toml:12`. `None` for one that is written nowhere.
@@ -206,16 +195,6 @@ pub fn policy(return_when: ReturnWhen) -> String {
     }
 }
 
-/// The name of a signal that asks a run to stop, else its number.
-pub fn signal(number: i32) -> String {
-    match number {
-        1 => "SIGHUP".to_owned(),
-        2 => "SIGINT".to_owned(),
-        15 => "SIGTERM".to_owned(),
-        other => format!("signal {other}"),
-    }
-}
-
 /// One line that says how the run ended: counts, why the wait returned, time.
 pub fn headline(run: &RunView<'_>, counted: &Counts) -> String {
     let mut line = format!("{} in ", counts(counted));
@@ -227,7 +206,7 @@ pub fn headline(run: &RunView<'_>, counted: &Counts) -> String {
 pub fn remarks(run: &RunView<'_>) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(number) = run.ledger.interrupted {
-        remarks.push(format!("interrupted by {}", signal(number)));
+        remarks.push(format!("interrupted by {}", describe_signal(number)));
     }
     if let Some(returned) = &run.ledger.returned
         && let Some(early) =
