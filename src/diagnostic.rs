@@ -1,1 +1,366 @@
-//! Faults of a text: where, what is wrong, what to do; and how they are shown.
+//! Faults of a text: where, what is wrong, what to do; and how they are shown. Knows nothing of
+//! what the text means.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// A text and the name under which people know it.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    name: String,
+    text: String,
+    /// Where each line starts.
+    lines: Vec<usize>,
+}
+
+/// A place in a [`Source`], both counted from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing can run.
+    Error,
+    /// It can run, and probably not as meant.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable word in kebab-case for programs, for example `unknown-key`.
+    pub code: &'static str,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// The bytes of the source that are wrong; `None` if it is not about a place.
+    pub span: Option<Range<usize>>,
+    /// A few words at that place.
+    pub label: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+    /// Further places and what they have to do with it.
+    pub notes: Vec<Note>,
+}
+
+/// A further place that has to do with a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The bytes of the source.
+    pub span: Range<usize>,
+    /// A few words at that place.
+    pub label: String,
+}
+
+/// What is wrong with one source, collected.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    list: Vec<Diagnostic>,
+}
+
+impl Source {
+    /// The text of `name`, which is a path as the user gave it, or another name in `<>`.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let after_newline = text.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(after_newline).collect();
+        Self { name: name.into(), text, lines }
+    }
+
+    /// The text that these bytes are in UTF-8.
+    ///
+    /// # Errors
+    /// If they are not, with the place of the first byte that is wrong in the message.
+    pub fn from_utf8(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, Diagnostic> {
+        String::from_utf8(bytes).map(|text| Self::new(name, text)).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            Diagnostic::error("not-utf8", format!("this is not UTF-8 text (line {line})"))
+                .hint("save the file in the encoding UTF-8")
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The line and column of a byte; the end of the text for one beyond it.
+    pub fn position(&self, byte: usize) -> Position {
+        let byte = self.text.floor_char_boundary(byte);
+        let line = self.lines.partition_point(|&start| start <= byte);
+        let start = self.line_start(line);
+        Position { line, column: self.text[start..byte].chars().count() + 1 }
+    }
+
+    /// Where a line that is counted from 1 starts; the end of the text for one beyond it.
+    fn line_start(&self, line: usize) -> usize {
+        let index = line.saturating_sub(1);
+        self.lines.get(index).copied().unwrap_or(self.text.len())
+    }
+}
+
+impl Diagnostic {
+    /// An error.
+    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            span: None,
+            label: None,
+            hint: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// A warning.
+    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
+    }
+
+    /// The same at a place, if there is one.
+    #[must_use]
+    pub fn at(mut self, span: impl Into<Option<Range<usize>>>) -> Self {
+        self.span = span.into();
+        self
+    }
+
+    /// The same with a few words at its place.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        self.hint_if(Some(hint))
+    }
+
+    /// The same with what to do about it, if that is known.
+    #[must_use]
+    pub fn hint_if(mut self, hint: Option<impl Into<String>>) -> Self {
+        self.hint = hint.map(Into::into);
+        self
+    }
+
+    /// The same with a further place, if there is one.
+    #[must_use]
+    pub fn note(mut self, span: Option<Range<usize>>, label: impl Into<String>) -> Self {
+        if let Some(span) = span {
+            self.notes.push(Note { span, label: label.into() });
+        }
+        self
+    }
+
+    /// Where it is; `None` if it is not about a place.
+    pub fn position(&self, source: &Source) -> Option<Position> {
+        self.span.as_ref().map(|span| source.position(span.start))
+    }
+
+    /// How people are shown it: the message, its place with the lines of the source, and what to
+    /// do. With `color`, in ANSI colours. Control characters of the source are made visible.
+    pub fn render(&self, source: &Source, color: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(visible(&self.message)).id(self.code);
+        let group = Group::with_title(title).elements(self.snippets(source));
+        let group = match &self.hint {
+            Some(hint) => group.element(Level::HELP.message(visible(hint))),
+            None => group,
+        };
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        renderer.decor_style(DecorStyle::Ascii).term_width(WIDTH).render(&[group])
+    }
+
+    /// Its places in the source, each with its line. Places that are close share a snippet, so that
+    /// the eye sees them together.
+    fn snippets<'a>(&'a self, source: &'a Source) -> Vec<Snippet<'a, Annotation<'a>>> {
+        let Some(span) = &self.span else { return Vec::new() };
+        let mut main = vec![Place::new(source, span, self.label.as_deref(), true)];
+        let mut apart = Vec::new();
+        for note in &self.notes {
+            let place = Place::new(source, &note.span, Some(&note.label), false);
+            let near = main.iter().any(|other| other.line.abs_diff(place.line) <= NEAR_LINES);
+            if near { main.push(place) } else { apart.push(vec![place]) }
+        }
+        std::iter::once(main).chain(apart).map(|places| snippet(source, &places)).collect()
+    }
+}
+
+/// Wide enough for most lines; longer ones are cut around the place.
+const WIDTH: usize = 140;
+
+/// Places so many lines apart are shown together.
+const NEAR_LINES: usize = 8;
+
+/// What is underlined in one line of the source.
+struct Place<'a> {
+    line: usize,
+    span: Range<usize>,
+    label: Option<&'a str>,
+    primary: bool,
+}
+
+impl<'a> Place<'a> {
+    /// A span of several lines is underlined in its first one only.
+    fn new(source: &Source, span: &Range<usize>, label: Option<&'a str>, primary: bool) -> Self {
+        let start = source.text.floor_char_boundary(span.start);
+        let line = source.position(start).line;
+        let line_end = start + source.text[start..].find('\n').unwrap_or(source.text.len() - start);
+        let end = source.text.ceil_char_boundary(span.end).clamp(start, line_end);
+        Self { line, span: start..end, label, primary }
+    }
+}
+
+/// The lines of the source that hold all of `places`, of which there is at least one. Only these
+/// are given to the renderer, which would look at the whole text again for each fault.
+fn snippet<'a>(source: &'a Source, places: &[Place<'a>]) -> Snippet<'a, Annotation<'a>> {
+    let first = places.iter().map(|place| place.line).min().unwrap_or(1);
+    let last = places.iter().map(|place| place.line).max().unwrap_or(1);
+    let start = source.line_start(first);
+    let lines = &source.text[start..source.line_start(last + 1)];
+    let annotations = places.iter().map(|place| {
+        let kind = if place.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+        kind.span(place.span.start - start..place.span.end - start).label(place.label.map(visible))
+    });
+    Snippet::source(lines)
+        .line_start(first)
+        .path(source.name.as_str())
+        .fold(true)
+        .annotations(annotations)
+}
+
+/// Text in which no character can move the cursor, change colours or turn the direction of writing.
+fn visible(text: &str) -> String {
+    let hidden = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if hidden(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+impl Faults {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.list.push(diagnostic);
+    }
+
+    /// Adds all of `other`.
+    pub fn append(&mut self, other: Self) {
+        self.list.extend(other.list);
+    }
+
+    /// Whether there is nothing, not even a warning.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many there are, warnings included.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether something is so wrong that nothing can run.
+    pub fn has_errors(&self) -> bool {
+        self.list.iter().any(|fault| fault.severity == Severity::Error)
+    }
+
+    /// All of them, in the order in which they are kept.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.list.iter()
+    }
+
+    /// The same by place, those without a place first, each once.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        let place = |fault: &Diagnostic| fault.span.as_ref().map(|span| (span.start, span.end));
+        self.list
+            .sort_by(|a, b| (place(a), a.code, &a.message).cmp(&(place(b), b.code, &b.message)));
+        self.list.dedup();
+        self
+    }
+
+    /// How people are shown all of them. See [`Diagnostic::render`].
+    pub fn render(&self, source: &Source, color: bool) -> String {
+        let mut text = String::new();
+        for fault in &self.list {
+            text.push_str(&fault.render(source, color));
+            text.push_str("\n\n");
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+}
+
+impl<'a> IntoIterator for &'a Faults {
+    type Item = &'a Diagnostic;
+    type IntoIter = std::slice::Iter<'a, Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// The messages alone, one a line, for where there is no source to show.
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.list.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            f.write_str(&visible(&fault.message))?;
+            if let Some(hint) = &fault.hint {
+                write!(f, " ({})", visible(hint))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// The known word that was most likely meant by `word`; `None` if none is close.
+pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let letters = word.chars().count();
+    known
+        .into_iter()
+        .filter(|other| other.len().abs_diff(word.len()) <= letters.max(3))
+        .map(|other| (strsim::osa_distance(&word.to_lowercase(), &other.to_lowercase()), other))
+        .filter(|(distance, other)| *distance <= letters.max(other.chars().count()).div_ceil(3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, other)| other)
+}
+
+/// "did you mean `x`?" for the known word that was most likely meant.
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    closest(word, known).map(|other| format!("did you mean `{other}`?"))
+}

@@ -236,6 +236,8 @@ pub struct Graph {
     /// Start order: the place of each node, and the node at each place.
     rank: Vec<u32>,
     by_rank: Vec<NodeId>,
+    /// The tasks, each behind everything it is after.
+    order: Vec<TaskId>,
     /// Whether the job's own wait looks at the task.
     inside: Vec<bool>,
     futures: u32,
@@ -305,6 +307,7 @@ impl Graph {
             edges,
             rank,
             by_rank,
+            order,
             inside,
             futures: futures as u32,
         })
@@ -313,6 +316,11 @@ impl Graph {
     /// All tasks, in manifest order.
     pub fn tasks(&self) -> impl ExactSizeIterator<Item = (TaskId, &Task)> {
         self.tasks.iter().enumerate().map(|(id, task)| (TaskId(id as u32), task))
+    }
+
+    /// All tasks, each behind everything it is after.
+    pub fn in_order(&self) -> &[TaskId] {
+        &self.order
     }
 
     /// One task.

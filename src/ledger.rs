@@ -55,6 +55,8 @@ pub struct Detail {
 pub struct Attempt {
     /// How it ended.
     pub state: State,
+    /// The worker that ran it, counted from 1; 0 if it never got one.
+    pub worker: u32,
     /// When it started.
     pub started: Time,
     /// When it ended.

@@ -1,1 +1,210 @@
-//! The files of a run: where they lie, when they are made, when old ones go.
+//! The files of a run: where they lie, when they are made, when old ones go. Knows nothing of what
+//! is in them.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// So many runs keep their files, this one included.
+const KEPT_RUNS: usize = 20;
+
+/// The file that a run holds locked while it is alive.
+const LOCK: &str = ".lock";
+
+/// So many times a name that is taken gets another number.
+const MAX_SAME_NAMES: u32 = 1000;
+
+/// The folder of one run's files. Nothing is made until the first file is. Clones are the same
+/// folder.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Where all runs' files lie; `None` if the environment does not say.
+    state: Option<PathBuf>,
+    run: String,
+    made: Mutex<Option<Made>>,
+}
+
+/// The folder once it is there.
+#[derive(Debug)]
+struct Made {
+    path: PathBuf,
+    /// Locked while this run is alive, however it ends.
+    _lock: File,
+}
+
+impl RunDir {
+    /// The folder of the run `run_id`, under `$JOBRUN_STATE_DIR`, else `$XDG_STATE_HOME/jobrun`,
+    /// else `~/.local/state/jobrun`.
+    pub fn new(run_id: &str) -> Self {
+        Self::with_state(state_dir(), run_id)
+    }
+
+    /// The folder of the run `run_id`, under `state`.
+    pub fn at(state: impl Into<PathBuf>, run_id: &str) -> Self {
+        Self::with_state(Some(state.into()), run_id)
+    }
+
+    fn with_state(state: Option<PathBuf>, run_id: &str) -> Self {
+        Self { inner: Arc::new(Inner { state, run: encode(run_id), made: Mutex::new(None) }) }
+    }
+
+    /// Makes a new file and says where it is. `name` may be anything, such as the name of a future:
+    /// what does not suit a file name is percent-encoded, and one that is taken gets a number.
+    ///
+    /// Only this user can read it, whatever the umask. The first file makes the folder and removes
+    /// those of old runs.
+    ///
+    /// # Errors
+    ///
+    /// When the folder or the file cannot be made, or the folder belongs to another user.
+    pub fn file(&self, name: &str) -> io::Result<(File, PathBuf)> {
+        let folder = self.inner.folder()?;
+        let name = encode(name);
+        for number in 0..MAX_SAME_NAMES {
+            let path = match number {
+                0 => folder.join(&name),
+                number => folder.join(format!("{name}~{number}")),
+            };
+            match create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(|file| (file, path)),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("too many files named {name}")))
+    }
+}
+
+impl Inner {
+    fn folder(&self) -> io::Result<PathBuf> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &*made {
+            return Ok(made.path.clone());
+        }
+        let state = self.state.as_ref().ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                "there is no place for files: set JOBRUN_STATE_DIR, XDG_STATE_HOME or HOME",
+            )
+        })?;
+        let new = Made::make(state, &self.run)?;
+        let path = new.path.clone();
+        *made = Some(new);
+        Ok(path)
+    }
+}
+
+impl Made {
+    fn make(state: &Path, run: &str) -> io::Result<Self> {
+        let runs = state.join("runs");
+        let path = runs.join(run);
+        for folder in [state, &runs, &path] {
+            private_folder(folder)?;
+        }
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path.join(LOCK))?;
+        // A file system without locks still holds files; they may be pruned early.
+        let _ = lock.try_lock();
+        prune(&runs, &path);
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+/// Where the files of all runs lie.
+fn state_dir() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(own) = set("JOBRUN_STATE_DIR") {
+        return std::path::absolute(own).ok();
+    }
+    // A relative one is to be ignored, says the XDG specification.
+    if let Some(xdg) = set("XDG_STATE_HOME").filter(|path| path.is_absolute()) {
+        return Some(xdg.join("jobrun"));
+    }
+    set("HOME").filter(|path| path.is_absolute()).map(|home| home.join(".local/state/jobrun"))
+}
+
+/// Makes a folder that only this user can enter, if it is not there.
+fn private_folder(path: &Path) -> io::Result<()> {
+    let explain = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot make the folder {}: {error}", path.display()))
+    };
+    let is_new = !path.exists();
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(explain)?;
+    if is_new {
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(explain)?;
+    }
+    // Whoever owns the folder could put a link in the place of a file.
+    let owner = fs::metadata(path).map_err(explain)?.uid();
+    if owner == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    let message = format!("the folder {} belongs to another user", path.display());
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+/// Removes the files of all but the newest runs, and of those that are alive. What cannot be removed
+/// stays: that is no reason to fail.
+fn prune(runs: &Path, own: &Path) {
+    let mut others: Vec<(SystemTime, PathBuf)> = fs::read_dir(runs)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.path() != own)
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    others.sort();
+    let old = others.len().saturating_sub(KEPT_RUNS - 1);
+    for (_, path) in others.drain(..old).filter(|(_, path)| !is_alive(path)) {
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
+fn is_alive(run: &Path) -> bool {
+    File::open(run.join(LOCK))
+        .is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
+}
+
+/// A file name for any text: letters, digits, `.`, `_` and `-` stay, but for a first `.`.
+fn encode(name: &str) -> String {
+    // A name has at most 255 bytes, and other text may follow.
+    const MAX_LEN: usize = 200;
+    let mut encoded = String::with_capacity(name.len());
+    for (place, byte) in name.bytes().enumerate() {
+        match byte {
+            b'.' if place == 0 => encoded.push_str("%2E"),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
+                encoded.push(char::from(byte));
+            }
+            _ => {
+                // Writing to a string cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    if encoded.len() > MAX_LEN {
+        let hash = blake3::hash(name.as_bytes()).to_hex();
+        encoded.truncate(MAX_LEN - 17);
+        encoded.push('-');
+        encoded.push_str(&hash[..16]);
+    }
+    encoded
+}

@@ -22,9 +22,9 @@ impl Time {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// Seconds since the start of the run.
+    /// Seconds since the start of the run: the float nearest to it.
     pub fn seconds(self) -> f64 {
-        Duration::from_nanos(self.0).as_secs_f64()
+        self.0 as f64 / 1e9
     }
 }
 

@@ -1,1 +1,196 @@
-//! The backend of a real run: the clock, the executors of this machine, the channel.
+//! The backend of a real run: the clock, the executors of this machine, the channel. Knows nothing
+//! of when what should start.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use crate::executor::Backend;
+use crate::executor::children::ChildAttempts;
+use crate::executor::pool::{Attempt, Executor, Names};
+use crate::executor::process::ProcessPool;
+use crate::executor::proxy::Rules;
+use crate::executor::thread::ThreadPool;
+use crate::executor::workers::Workers;
+use crate::functions::Functions;
+use crate::graph::ExecutorKind;
+use crate::id::{ExecutorId, NodeId};
+use crate::job::Job;
+use crate::rundir::RunDir;
+use crate::supervise::Request;
+use crate::time::{Clock, Time};
+use crate::work::{Args, Call, Notice, Start, Stop, Work};
+
+pub use crate::executor::spawn::WorkerProgram;
+
+/// So many calls are gathered before a pool hears of them, which saves locking and waking for each.
+/// They never wait longer than until the driver listens.
+const BATCH: usize = 64;
+
+/// What a run on this machine needs.
+#[derive(Debug)]
+pub struct Settings {
+    /// What is run.
+    pub job: Arc<Job>,
+    /// What can be called on threads of this process.
+    pub functions: Functions,
+    /// The clock that dates everything.
+    pub clock: Clock,
+    /// The run.
+    pub run_id: String,
+    /// Where output goes that is too large for memory.
+    pub files: RunDir,
+    /// The program that worker processes run.
+    pub worker: WorkerProgram,
+}
+
+/// The executors of this machine. Dropping it stops what runs: children and worker processes are
+/// gone when that returns; a call on a thread is asked to end, and nobody waits for it.
+pub struct Local {
+    clock: Clock,
+    job: Arc<Job>,
+    pools: Vec<Pool>,
+    children: ChildAttempts,
+    notices: Sender<Notice>,
+    inbox: Receiver<Notice>,
+}
+
+struct Pool {
+    workers: Arc<Workers>,
+    calls: Calls,
+    /// Calls that the pool has not heard of.
+    gathered: Vec<Attempt>,
+}
+
+enum Calls {
+    Thread(ThreadPool),
+    Process(ProcessPool),
+}
+
+impl Local {
+    /// Executors without anything to do. Threads and processes are started when they are first
+    /// needed.
+    pub fn new(settings: Settings) -> Self {
+        let (notices, inbox) = unbounded();
+        let job = Arc::clone(&settings.job);
+        let names: Names = Arc::new(move |node| job.graph.name(node).to_string());
+        let ids = (0..settings.job.graph.executors().len() as u32).map(ExecutorId);
+        Self {
+            clock: settings.clock,
+            pools: ids.map(|id| Pool::new(id, &settings, &names, &notices)).collect(),
+            children: ChildAttempts::new(
+                settings.clock,
+                settings.files,
+                notices.clone(),
+            ),
+            job: settings.job,
+            notices,
+            inbox,
+        }
+    }
+
+    /// A way to tell the driver something, such as a signal or the end of a callback.
+    pub fn notices(&self) -> Sender<Notice> {
+        self.notices.clone()
+    }
+}
+
+impl Backend for Local {
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn start(&mut self, start: Start) {
+        let Start { node, attempt, executor, work, timeout, grace, announce, live, span } = start;
+        let pool = &mut self.pools[executor.index()];
+        match work {
+            Work::Call(call) => {
+                let task = self.job.graph.task(self.job.graph.task_of(node));
+                let exact = !task.ahead || timeout.is_some();
+                let number = attempt;
+                pool.gathered.push(Attempt { node, number, call, exact, announce, live, span });
+                if pool.gathered.len() >= BATCH {
+                    pool.submit();
+                }
+            }
+            Work::Run(command) => {
+                let key = ChildAttempts::key(node);
+                let name = format!("{}-{attempt}", self.job.graph.name(node));
+                let request = Request { key, name, command, timeout, grace, live };
+                self.children.start(request, attempt, announce, span, &pool.workers);
+            }
+        }
+    }
+
+    fn stop(&mut self, node: NodeId, how: Stop) {
+        if self.children.stop(node, how) {
+            return;
+        }
+        let executor = self.job.graph.task(self.job.graph.task_of(node)).executor;
+        let pool = &mut self.pools[executor.index()];
+        pool.submit();
+        match &pool.calls {
+            Calls::Thread(threads) => threads.stop(node, how),
+            Calls::Process(processes) => processes.stop(node, how),
+        }
+    }
+
+    fn next(&mut self, until: Option<Time>) -> Option<Notice> {
+        self.pools.iter_mut().for_each(Pool::submit);
+        match until.and_then(|until| self.clock.instant(until)) {
+            Some(until) => self.inbox.recv_deadline(until).ok(),
+            None => self.inbox.recv().ok(),
+        }
+    }
+
+    fn peak_running(&self, executor: ExecutorId) -> u32 {
+        self.pools[executor.index()].workers.peak()
+    }
+}
+
+impl Pool {
+    fn new(id: ExecutorId, settings: &Settings, names: &Names, notices: &Sender<Notice>) -> Self {
+        let of_graph = settings.job.graph.executor(id);
+        let setup = settings.job.setup(id);
+        let initializer = setup.initializer.as_ref().map(|(function, args)| Call {
+            function: Arc::clone(function),
+            args: Args::List(args.clone()),
+        });
+        let workers = Arc::<Workers>::default();
+        let executor = Executor {
+            id,
+            name: of_graph.name.as_str().into(),
+            max_workers: of_graph.max_workers,
+            initializer,
+            functions: settings.functions.clone(),
+            workers: Arc::clone(&workers),
+            names: Arc::clone(names),
+            dir: settings.job.origin.dir.as_path().into(),
+            clock: settings.clock,
+            notices: notices.clone(),
+        };
+        let calls = match of_graph.kind {
+            ExecutorKind::Thread => Calls::Thread(ThreadPool::new(executor)),
+            ExecutorKind::Process => {
+                let rules = Rules {
+                    program: settings.worker.clone(),
+                    run_id: settings.run_id.clone(),
+                    max_tasks: setup.max_tasks_per_child,
+                    files: settings.files.clone(),
+                };
+                Calls::Process(ProcessPool::new(executor, rules))
+            }
+        };
+        Self { workers, calls, gathered: Vec::with_capacity(BATCH) }
+    }
+
+    fn submit(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        match &mut self.calls {
+            Calls::Thread(threads) => threads.submit(&mut self.gathered),
+            Calls::Process(processes) => processes.submit(&mut self.gathered),
+        }
+    }
+}

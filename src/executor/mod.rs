@@ -1,12 +1,19 @@
 //! Where attempts run. A backend starts and stops them and tells what became of them; it knows
 //! nothing of the graph, the policies or the observers.
 
+mod children;
+mod dispatch;
 pub mod local;
 pub mod mock;
-pub mod process;
+mod peer;
+mod pool;
+mod process;
 pub mod protocol;
-pub mod thread;
+mod proxy;
+mod spawn;
+mod thread;
 pub mod worker;
+mod workers;
 
 use crate::id::{ExecutorId, NodeId};
 use crate::time::Time;

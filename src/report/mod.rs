@@ -8,27 +8,15 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod spans;
+pub mod target;
 pub mod trace;
+pub mod words;
 
-use std::io;
-use std::time::SystemTime;
+use std::io::{self, Write};
+use std::path::Path;
 
-use crate::event::Stamped;
-use crate::job::Job;
-use crate::ledger::Ledger;
-
-/// What observers may read besides the event.
-#[derive(Clone, Copy, Debug)]
-pub struct RunView<'a> {
-    /// What is run.
-    pub job: &'a Job,
-    /// What is known so far.
-    pub ledger: &'a Ledger,
-    /// The id of the run.
-    pub run_id: &'a str,
-    /// When the run started, by the wall clock.
-    pub started_at: SystemTime,
-}
+use crate::event::{Event, Stamped};
+pub use crate::shape::RunView;
 
 /// Somebody who is told what happens. Called on the driver's thread: an observer that could be slow
 /// must bring a thread of its own.
@@ -40,5 +28,78 @@ pub trait Observer {
     /// Whether [`Event::Output`](crate::event::Event::Output) is wanted.
     fn wants_output(&self) -> bool {
         false
+    }
+}
+
+/// The formats of reports that are written when a run has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The report for programs.
+    Json,
+    /// For systems that show test results.
+    Junit,
+    /// For step summaries and merge requests.
+    Markdown,
+    /// One page for a browser.
+    Html,
+    /// A time line for Perfetto and `chrome://tracing`.
+    Trace,
+}
+
+impl Format {
+    /// All formats, in the order of the manual.
+    pub const ALL: [Self; 5] = [Self::Json, Self::Junit, Self::Markdown, Self::Html, Self::Trace];
+
+    /// The word used in manifests and flags, for example `junit`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Junit => "junit",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+            Self::Trace => "trace",
+        }
+    }
+
+    /// The format of that name, if there is one.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.word() == word)
+    }
+
+    /// Writes the report of a run that has ended.
+    pub fn write(self, out: &mut dyn Write, run: &RunView<'_>) -> io::Result<()> {
+        match self {
+            Self::Json => json::write(out, run),
+            Self::Junit => junit::write(out, run),
+            Self::Markdown => markdown::write(out, run),
+            Self::Html => html::write(out, run),
+            Self::Trace => trace::write(out, run),
+        }
+    }
+}
+
+/// An observer that writes a report when the run has ended.
+#[derive(Debug)]
+pub struct AtEnd {
+    format: Format,
+    target: target::Target,
+}
+
+impl AtEnd {
+    /// A report in `format`, to be written to `path`; `-` is standard output.
+    pub fn new(format: Format, path: &Path) -> Self {
+        Self { format, target: target::Target::new(path) }
+    }
+}
+
+impl Observer for AtEnd {
+    fn observe(&mut self, event: &Stamped, run: &RunView<'_>) -> io::Result<()> {
+        if !matches!(event.event, Event::JobFinished) {
+            return Ok(());
+        }
+        self.target.write(|out| self.format.write(out, run)).map_err(|error| {
+            let word = self.format.word();
+            io::Error::new(error.kind(), format!("the {word} report could not be written: {error}"))
+        })
     }
 }

@@ -22,3 +22,4 @@ mod story;
 mod supervise;
 mod template;
 mod tidy;
+mod told;

@@ -1,0 +1,171 @@
+//! `jobrun MANIFEST`: runs a job, shows it, and writes down what became of it.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crossbeam_channel::unbounded;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::args::{LogFormat, Output, Progress, RunOptions};
+use crate::cli::load::{self, Problem, Target};
+use crate::cli::{colored, tell};
+use crate::functions::Functions;
+use crate::guard::{self, Split};
+use crate::job::Job;
+use crate::report::console::{self, Console};
+use crate::report::events::Events;
+use crate::report::{AtEnd, Format, json};
+use crate::run::{Finished, Runner};
+use crate::work::Notice;
+
+/// Runs a target; gives the exit code.
+pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Result<u8, Problem> {
+    let reports = reports(&options.reports)?;
+    // Before the manifest is read: a fork of a large process is slow.
+    let runner = match guard::split() {
+        Split::Runner(runner) => runner,
+        Split::Over(over) => {
+            if let Some(message) = over.message {
+                tell(&format!("error: {message}"));
+            }
+            return Ok(over.code);
+        }
+    };
+    if let Some(refusal) = runner.refusal() {
+        tell(&format!("warning: {refusal}; if jobrun is killed, its tasks may go on"));
+    }
+    let (notices, inbox) = unbounded();
+    let signals = notices.clone();
+    let attended = runner.attend(
+        move |signal| {
+            // A run that has ended does not need to be stopped.
+            let _ = signals.send(Notice::Signal(signal));
+        },
+        || {
+            let job = load::job(target, &options.changes, colored(options.color), functions)?;
+            log(options);
+            let runner = Runner::new(&job).functions(functions.clone()).notices(notices, inbox);
+            carry_out(&job, runner, reports, options)
+        },
+    );
+    attended.map_err(|error| Problem::Work(format!("cannot start: {error}")))?
+}
+
+fn carry_out(
+    job: &Job,
+    mut runner: Runner<'_>,
+    mut reports: Vec<(Format, PathBuf)>,
+    options: &RunOptions,
+) -> Result<u8, Problem> {
+    for (word, path) in &job.reports {
+        reports.extend(Format::parse(word).map(|format| (format, path.clone())));
+    }
+    // The JSON report is written last, so that it knows of the others' failures.
+    reports.sort_by_key(|(format, _)| *format == Format::Json);
+    let is_stdout = |path: &Path| path == Path::new("-");
+    let stdout_is_taken = options.results
+        || options.events.as_deref().is_some_and(is_stdout)
+        || reports.iter().any(|(_, path)| is_stdout(path));
+
+    runner = runner.observer(Console::new(console_options(options, stdout_is_taken)));
+    if let Some(path) = &options.events {
+        let events = Events::create(path)
+            .map_err(|error| Problem::Work(format!("cannot write events: {error}")))?;
+        runner = runner.observer(events);
+    }
+    for (format, path) in &reports {
+        runner = runner.observer(AtEnd::new(*format, path));
+    }
+    let finished =
+        runner.run().map_err(|error| Problem::Work(format!("cannot start: {error}")))?;
+    conclude(job, &finished, options)
+}
+
+/// What is said after the reports were written.
+fn conclude(job: &Job, finished: &Finished, options: &RunOptions) -> Result<u8, Problem> {
+    for error in &finished.ledger.errors {
+        tell(&format!("error: {error}"));
+    }
+    if options.results {
+        let mut stdout = io::stdout().lock();
+        json::write_results(&mut stdout, &finished.view(job))
+            .and_then(|()| stdout.flush())
+            .map_err(Problem::output)?;
+    }
+    Ok(finished.exit.code())
+}
+
+fn console_options(options: &RunOptions, stdout_is_taken: bool) -> console::Options {
+    console::Options {
+        output: match options.output {
+            Output::Grouped => console::Output::Grouped,
+            Output::Live => console::Output::Live,
+            Output::Failures => console::Output::Failures,
+            Output::None => console::Output::None,
+        },
+        progress: match options.progress {
+            Progress::Auto => console::Progress::Auto,
+            Progress::Bar => console::Progress::Bar,
+            Progress::Plain => console::Progress::Plain,
+            Progress::None => console::Progress::None,
+        },
+        color: colored(options.color),
+        stdout_is_taken,
+        verbosity: if options.quiet { -1 } else { i8::try_from(options.verbose).unwrap_or(i8::MAX) },
+        is_terminal: io::stderr().is_terminal(),
+        ci: std::env::var_os("CI").is_some_and(|value| !value.is_empty()),
+    }
+}
+
+/// Spans and events go to standard error if somebody asked for them: by `--log-format`, or by
+/// `RUST_LOG`, which also says how much.
+fn log(options: &RunOptions) {
+    let asked = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    if options.log_format.is_none() && asked.is_none() {
+        return;
+    }
+    let filter = asked.unwrap_or_else(|| {
+        match options.verbose {
+            0 => "info",
+            1 => "debug",
+            _ => "trace",
+        }
+        .to_owned()
+    });
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(io::stderr)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
+        .with_ansi(colored(options.color));
+    // An embedding program may have set its own; then that is the one that counts.
+    let _ = match options.log_format {
+        Some(LogFormat::Json) => subscriber.json().try_init(),
+        _ => subscriber.try_init(),
+    };
+}
+
+/// `FORMAT=PATH`, each.
+fn reports(words: &[String]) -> Result<Vec<(Format, PathBuf)>, Problem> {
+    words
+        .iter()
+        .map(|word| {
+            let known = || Format::ALL.map(Format::word).join(", ");
+            let (format, path) = word.split_once('=').ok_or_else(|| {
+                Problem::Words(format!(
+                    "--report {word}: wants FORMAT=PATH, where FORMAT is one of {}",
+                    known()
+                ))
+            })?;
+            let format = Format::parse(format).ok_or_else(|| {
+                Problem::Words(format!(
+                    "--report {word}: `{format}` is not a report format; there are {}",
+                    known()
+                ))
+            })?;
+            if path.is_empty() {
+                return Err(Problem::Words(format!("--report {word}: the path is missing")));
+            }
+            Ok((format, PathBuf::from(path)))
+        })
+        .collect()
+}

@@ -1,1 +1,0 @@
-//! `Manifest` → `Job`, or every fault at once. Does no I/O.

@@ -1,0 +1,229 @@
+//! Calls and commands: checked, and with their templates read. Knows nothing of tasks and when they
+//! run; callbacks have actions too.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::compile::context::Context;
+use crate::diagnostic::Diagnostic;
+use crate::job::ProgramSpec;
+use crate::manifest::{Entries, Items, Program, Scalar, Spanned};
+use crate::template::{self, Template};
+use crate::value::Value;
+
+/// The shell of a script that names none.
+const SHELL: [&str; 3] = ["sh", "-eu", "-c"];
+
+/// The names that a template can use beside `vars`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Scope {
+    /// `item` and `index`.
+    pub item: bool,
+    /// `future`.
+    pub future: bool,
+}
+
+/// A string that may be a template. `None`, after a fault, if it is none.
+pub(super) fn template(
+    context: &mut Context<'_>,
+    text: &Spanned<String>,
+    scope: Scope,
+) -> Option<Template> {
+    // Most strings have no expressions, and large jobs have many strings.
+    if !text.contains("{{") {
+        return Some(Template::fixed(text.as_str()));
+    }
+    let names = template::Names { item: scope.item, future: scope.future, vars: &context.vars };
+    match Template::parse(text, &names) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            let place = context.inside(text, error.range.as_ref());
+            let hint = scope.hint(&error.message);
+            let fault = Diagnostic::error("template", error.message).at(place).hint_if(hint);
+            context.fault(fault);
+            None
+        }
+    }
+}
+
+impl Scope {
+    /// What to do about a name that is there in other places.
+    fn hint(self, message: &str) -> Option<&'static str> {
+        let of_groups = message.contains("`item`") || message.contains("`index`");
+        (of_groups && !self.item && !self.future)
+            .then_some("give the task a `map`, or take the value from `vars`")
+    }
+}
+
+/// A template whose text goes to the operating system, which ends text at a NUL.
+pub(super) fn os_template(
+    context: &mut Context<'_>,
+    text: &Spanned<String>,
+    scope: Scope,
+) -> Option<Template> {
+    if refuse_nul(context, text, text.range()) { None } else { template(context, text, scope) }
+}
+
+/// Says that text has a NUL, if it has one.
+fn refuse_nul(context: &mut Context<'_>, text: &str, place: Option<Range<usize>>) -> bool {
+    if !text.contains('\0') {
+        return false;
+    }
+    let fault = Diagnostic::error("nul", "this text has a NUL character, which no program can get")
+        .at(place)
+        .hint("take the `\\u0000` out; `stdin` can carry any bytes");
+    context.fault(fault);
+    true
+}
+
+/// A value in which any string may be a template.
+pub(super) fn value_template(
+    context: &mut Context<'_>,
+    value: &Spanned<Value>,
+    scope: Scope,
+) -> Option<Template> {
+    deep(context, &value.value, value, scope)
+}
+
+/// `place` is the whole value that `value` is a part of.
+fn deep(
+    context: &mut Context<'_>,
+    value: &Value,
+    place: &Spanned<Value>,
+    scope: Scope,
+) -> Option<Template> {
+    Some(match value {
+        Value::Str(text) => template(context, &Spanned::at(text.clone(), place.span), scope)?,
+        Value::List(items) => {
+            let items: Vec<_> =
+                items.iter().map(|item| deep(context, item, place, scope)).collect();
+            Template::list(items.into_iter().collect::<Option<_>>()?)
+        }
+        Value::Map(entries) => {
+            let entries: Vec<_> = entries
+                .iter()
+                .map(|(name, value)| Some((name.clone(), deep(context, value, place, scope)?)))
+                .collect();
+            Template::map(entries.into_iter().collect::<Option<_>>()?)
+        }
+        plain => Template::fixed(plain.clone()),
+    })
+}
+
+/// Checks that a function exists and takes so many arguments; `None` if that is not known.
+pub(super) fn check_call(
+    context: &mut Context<'_>,
+    function: &Spanned<String>,
+    count: Option<usize>,
+    place: Option<Range<usize>>,
+) {
+    let Some(arity) = context.functions.arity(function) else {
+        let names = context.functions.names();
+        let message = format!("there is no function `{}`", function.value);
+        let hint = context.guess(function, names.iter().map(String::as_str));
+        context.fault(
+            Diagnostic::error("unknown-function", message).at(function.range()).hint_if(hint),
+        );
+        return;
+    };
+    if let Some(count) = count.filter(|count| !(arity.min..=arity.max).contains(count)) {
+        let wanted = match (arity.min, arity.max) {
+            (min, max) if min == max => arguments(min),
+            (min, usize::MAX) => format!("at least {}", arguments(min)),
+            (min, max) => format!("{min} to {}", arguments(max)),
+        };
+        let message = format!("`{}` takes {wanted}, not {count}", function.value);
+        let hint = match count {
+            0 => "give them with args = [ … ]; a task with `map` passes its item",
+            _ => "change the list of `args`",
+        };
+        context.fault(Diagnostic::error("wrong-arguments", message).at(place).hint(hint));
+    }
+}
+
+fn arguments(count: usize) -> String {
+    format!("{count} argument{}", if count == 1 { "" } else { "s" })
+}
+
+/// A program with arguments, or a script with its shell.
+pub(super) fn program(
+    context: &mut Context<'_>,
+    program: &Spanned<Program>,
+    shell: Option<&Spanned<Items<String>>>,
+    scope: Scope,
+) -> Option<ProgramSpec> {
+    match &program.value {
+        Program::Argv(words) => {
+            if words.first().is_none_or(|word| word.is_empty()) {
+                let place = words.first().map_or(program.range(), Spanned::range);
+                let fault = Diagnostic::error("wrong-value", "`run` names no program")
+                    .at(place)
+                    .hint("the first element of the list is the program, such as \"echo\"");
+                context.fault(fault);
+                return None;
+            }
+            let words: Vec<_> =
+                words.iter().map(|word| os_template(context, word, scope)).collect();
+            words.into_iter().collect::<Option<_>>().map(ProgramSpec::Argv)
+        }
+        Program::Script(script) => {
+            let script = Spanned { value: script.clone(), span: program.span, key: program.key };
+            let clean = !refuse_nul(context, &script, script.range());
+            if !clean || has_expression(context, &script) {
+                return None;
+            }
+            let shell = shell.map_or_else(
+                || SHELL.map(str::to_owned).to_vec(),
+                |words| words.value.iter().map(|word| word.value.clone()).collect(),
+            );
+            Some(ProgramSpec::Script { shell, script: script.value })
+        }
+    }
+}
+
+/// Refuses a script with a template: a value put into it could become code.
+fn has_expression(context: &mut Context<'_>, script: &Spanned<String>) -> bool {
+    let Some(range) = template::find(script) else { return false };
+    let expression = script.get(range.clone()).unwrap_or_default();
+    let fault = Diagnostic::error(
+        "template-in-script",
+        "a template cannot be used in a script, where its value could become code",
+    )
+    .at(context.inside(script, Some(&range)))
+    .hint(format!(
+        "pass the value through the environment: env = {{ VALUE = \"{expression}\" }}, and write \
+         \"$VALUE\" in the script"
+    ));
+    context.fault(fault);
+    true
+}
+
+/// Environment variables.
+pub(super) fn environment(
+    context: &mut Context<'_>,
+    variables: &Entries<Scalar>,
+    scope: Scope,
+) -> Vec<(String, Template)> {
+    let mut env = Vec::with_capacity(variables.0.len());
+    for (name, value) in variables.iter() {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let message = format!("`{}` cannot be the name of a variable", name.escape_debug());
+            let fault = Diagnostic::error("bad-name", message)
+                .at(value.key_range())
+                .hint("names of variables are not empty and have neither `=` nor NUL");
+            context.fault(fault);
+            continue;
+        }
+        let template = match &value.value.0 {
+            Value::Str(text) => os_template(context, &Spanned::at(text.clone(), value.span), scope),
+            other => Some(Template::fixed(other.clone())),
+        };
+        env.extend(template.map(|template| (name.to_owned(), template)));
+    }
+    env
+}
+
+/// The exit code that is a success where nothing else is said; one for all commands.
+pub(super) fn usual_exit() -> Arc<[i32]> {
+    Arc::new([0])
+}

@@ -1,0 +1,250 @@
+//! `Manifest` → `Job`, or every fault at once. Does no I/O.
+//!
+//! What a single key says was checked when it was read; here is what keys say together. Each step
+//! goes on as well as it can after a fault, and says nothing about what only follows from one.
+
+mod actions;
+mod callbacks;
+mod context;
+mod limits;
+mod names;
+mod select;
+mod tasks;
+mod vars;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::compile::context::Context;
+use crate::diagnostic::{Diagnostic, Faults, Source};
+use crate::graph::{self, Graph, GraphError, MAX_FUTURES, ReturnWhen};
+use crate::id::TaskId;
+use crate::job::{Job, Origin};
+use crate::manifest::{self, Manifest};
+
+/// What is known of the callable functions.
+pub trait FunctionIndex {
+    /// How many arguments a function takes; `None` if there is no such function.
+    fn arity(&self, name: &str) -> Option<Arity>;
+
+    /// The names of all functions.
+    fn names(&self) -> Vec<String>;
+}
+
+/// How many arguments a function takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arity {
+    /// At least so many.
+    pub min: usize,
+    /// At most so many.
+    pub max: usize,
+}
+
+/// What is asked for beside the manifest, as on a command line.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// For the executor of a name, `default` being the one of `[executor]`, at most so many
+    /// workers.
+    pub max_workers: Vec<(String, u32)>,
+    /// What the job waits for.
+    pub return_when: Option<ReturnWhen>,
+    /// Return when the first future fails; `return_when` goes first.
+    pub fail_fast: bool,
+    /// When the job's wait gives up; `Some(None)` for never.
+    pub timeout: Option<Option<Duration>>,
+    /// Values for `vars`, as text; each is read as the type that the manifest gives it.
+    pub vars: Vec<(String, String)>,
+    /// Names or globs of the tasks to run; all if this and `tags` are empty.
+    pub tasks: Vec<String>,
+    /// Tags of the tasks to run.
+    pub tags: Vec<String>,
+    /// Globs of tasks not to run.
+    pub skip: Vec<String>,
+    /// The folder that relative paths start from. Default: the folder of the manifest.
+    pub dir: Option<PathBuf>,
+}
+
+/// Reads and compiles a manifest.
+///
+/// # Errors
+/// Everything that is wrong with it, sorted by place.
+pub fn load(
+    source: &Arc<Source>,
+    functions: &dyn FunctionIndex,
+    options: &Options,
+) -> Result<Job, Faults> {
+    let (manifest, mut faults) = manifest::parse(source);
+    let job = manifest.and_then(|manifest| {
+        let (job, found) = check(&manifest, functions, options);
+        faults.append(found);
+        job
+    });
+    finish(job, faults)
+}
+
+/// Compiles a manifest.
+///
+/// # Errors
+/// Everything that is wrong with what its keys say together, sorted by place.
+pub fn compile(
+    manifest: &Manifest,
+    functions: &dyn FunctionIndex,
+    options: &Options,
+) -> Result<Job, Faults> {
+    let (job, faults) = check(manifest, functions, options);
+    finish(job, faults)
+}
+
+fn finish(job: Option<Job>, faults: Faults) -> Result<Job, Faults> {
+    match job {
+        Some(job) if !faults.has_errors() => Ok(job),
+        _ => Err(faults.sorted()),
+    }
+}
+
+/// The job, if there is one, and everything that is wrong.
+fn check(
+    manifest: &Manifest,
+    functions: &dyn FunctionIndex,
+    options: &Options,
+) -> (Option<Job>, Faults) {
+    let mut context = Context::new(manifest, functions, options);
+    let job = assemble(&mut context);
+    (job, context.into_faults())
+}
+
+fn assemble(context: &mut Context<'_>) -> Option<Job> {
+    let manifest = context.manifest;
+    context.vars = vars::values(context);
+    if let Some(env) = &manifest.env {
+        context.env = actions::environment(context, env, actions::Scope::default());
+    }
+    let limits = limits::compile(context);
+    let names = names::Names::new(context);
+    let mut tasks = tasks::compile(context, &names, &limits);
+    let mut callbacks = callbacks::compile(context, &names);
+    let kept = select::kept(context, &names, &tasks);
+
+    let faulty = context.has_errors();
+    if faulty {
+        // A faulty job gets no graph, but its cycles are faults too.
+        for task in &mut tasks {
+            task.node.size = graph::Size::One;
+        }
+    } else {
+        select::retain(&kept, &mut tasks, &mut callbacks);
+    }
+    let (nodes, specs): (Vec<_>, Vec<_>) =
+        tasks.into_iter().map(|task| (task.node, task.spec)).unzip();
+    let wait = limits::job_wait(context);
+    let graph = match Graph::new(nodes, limits.executors, limits.resources, wait) {
+        Ok(graph) => graph,
+        Err(error) => {
+            report(context, &names, error);
+            return None;
+        }
+    };
+    if faulty {
+        return None;
+    }
+    let origin = origin(context);
+    Some(Job {
+        name: job_name(manifest),
+        description: manifest.description.as_ref().map(|text| text.value.clone()),
+        reports: reports(manifest, &origin.dir),
+        origin,
+        graph,
+        specs,
+        setups: limits.setups,
+        vars: std::mem::take(&mut context.vars),
+        callbacks,
+    })
+}
+
+/// The name of a job that has none of its own is the stem of its file.
+fn job_name(manifest: &Manifest) -> String {
+    if let Some(name) = &manifest.name {
+        return name.value.clone();
+    }
+    let path = manifest.source.as_ref().map(|source| Path::new(source.name()));
+    let stem = path.and_then(Path::file_stem).map(|stem| stem.to_string_lossy().into_owned());
+    stem.filter(|stem| stem != "-").unwrap_or_else(|| "job".to_owned())
+}
+
+fn origin(context: &Context<'_>) -> Origin {
+    let source = context.manifest.source.as_deref();
+    let folder = source.and_then(|source| Path::new(source.name()).parent());
+    let dir = context.options.dir.as_deref().or(folder);
+    Origin {
+        manifest: source.map(|source| source.name().to_owned()),
+        hash: source
+            .map(|source| blake3::hash(source.text().as_bytes()).to_hex().to_string())
+            .unwrap_or_default(),
+        dir: dir.filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")).to_owned(),
+    }
+}
+
+fn reports(manifest: &Manifest, dir: &Path) -> Vec<(String, PathBuf)> {
+    let Some(report) = &manifest.report else { return Vec::new() };
+    let formats = [
+        ("json", &report.json),
+        ("junit", &report.junit),
+        ("markdown", &report.markdown),
+        ("html", &report.html),
+        ("trace", &report.trace),
+    ];
+    let paths = formats.into_iter().filter_map(|(format, path)| {
+        // `-` is standard output, here as on the command line.
+        let path = path.as_ref()?.value.as_str();
+        Some((format.to_owned(), if path == "-" { path.into() } else { dir.join(path) }))
+    });
+    paths.collect()
+}
+
+/// Says why there is no graph.
+fn report(context: &mut Context<'_>, names: &names::Names<'_>, error: GraphError) {
+    match error {
+        GraphError::TooLarge(futures) => {
+            let message = format!("the job has {futures} futures; the most are {MAX_FUTURES}");
+            context.fault(
+                Diagnostic::error("too-many-futures", message)
+                    .hint("let each future do more, or split the job"),
+            );
+        }
+        GraphError::Cycles(cycles) => {
+            for cycle in cycles {
+                let fault = cycle_fault(context, names, &cycle);
+                context.fault(fault);
+            }
+        }
+    }
+}
+
+/// So many tasks of a cycle are named and shown; the path of a longer one is abridged.
+const SHOWN_CYCLE: usize = 12;
+
+/// In a cycle every task is after the next one, and the last after the first.
+fn cycle_fault(context: &Context<'_>, names: &names::Names<'_>, cycle: &[TaskId]) -> Diagnostic {
+    let name = |id: &TaskId| context.task_name(*id);
+    let mut path: Vec<_> = cycle.iter().take(SHOWN_CYCLE).map(name).collect();
+    let more = format!("({} more)", cycle.len().saturating_sub(SHOWN_CYCLE));
+    if cycle.len() > SHOWN_CYCLE {
+        path.push(&more);
+    }
+    path.extend(cycle.first().map(name));
+    let message = match cycle {
+        [one] => format!("`{}` is after itself", name(one)),
+        _ => format!("these tasks wait for each other: {}", path.join(" -> ")),
+    };
+    let mut fault = Diagnostic::error("cycle", message)
+        .hint("take one of these names out of its `after`, so that a task can start first");
+    let nexts = cycle.iter().skip(1).chain(cycle.first());
+    for (index, (id, next)) in cycle.iter().zip(nexts).take(SHOWN_CYCLE).enumerate() {
+        let Some(place) = names.place_of_edge(context, *id, *next) else { continue };
+        let label = format!("`{}` is after `{}`", name(id), name(next));
+        fault =
+            if index == 0 { fault.at(place).label(label) } else { fault.note(Some(place), label) };
+    }
+    fault
+}

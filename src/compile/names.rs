@@ -1,0 +1,258 @@
+//! The names of tasks: which there are, and which are meant by a name or a glob. Knows nothing of
+//! what tasks do.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use globset::{Glob, GlobMatcher};
+
+use crate::compile::context::{Context, name_of};
+use crate::diagnostic::Diagnostic;
+use crate::graph::When;
+use crate::id::TaskId;
+use crate::manifest::{Spanned, Task};
+
+/// The tasks of a manifest by name.
+pub(super) struct Names<'a> {
+    by_name: HashMap<&'a str, TaskId>,
+    /// Sorted by name, so that a glob need only look at what starts like it.
+    sorted: Vec<(&'a str, TaskId)>,
+    /// Whether the name of some task is not known, so that an unknown name may be that one's.
+    incomplete: bool,
+}
+
+/// Tasks that are named by a list of names and globs.
+pub(super) enum Found {
+    /// By its name.
+    One(TaskId),
+    /// By a glob.
+    Several(Vec<TaskId>),
+    /// None.
+    Unknown,
+}
+
+impl<'a> Names<'a> {
+    /// Indexes the tasks; missing, malformed and duplicate names are faults.
+    pub fn new(context: &mut Context<'a>) -> Self {
+        let tasks = &context.manifest.task;
+        let mut names = Self {
+            by_name: HashMap::with_capacity(tasks.len()),
+            sorted: Vec::with_capacity(tasks.len()),
+            incomplete: context.manifest.broken.contains(&"task"),
+        };
+        if tasks.is_empty() && !names.incomplete {
+            context.fault(
+                Diagnostic::error("no-tasks", "the manifest has no tasks").hint(
+                    "add one: [[task]], then name = \"hello\" and run = [\"echo\", \"hello\"]",
+                ),
+            );
+        }
+        for (index, task) in tasks.iter().enumerate() {
+            names.add(context, TaskId(index as u32), task);
+        }
+        names.sorted.sort_unstable();
+        names
+    }
+
+    fn add(&mut self, context: &mut Context<'a>, id: TaskId, task: &'a Spanned<Task>) {
+        let Some(name) = &task.name else {
+            self.incomplete = true;
+            if !task.broken.contains(&"name") {
+                context.fault(
+                    Diagnostic::error("missing-key", "this task has no `name`")
+                        .at(task.range())
+                        .hint("add a line such as name = \"build\""),
+                );
+            }
+            return;
+        };
+        if let Some(problem) = malformed(name) {
+            context.fault(
+                Diagnostic::error("bad-name", format!("`{}` is not a task name", name.value))
+                    .at(name.range())
+                    .label(problem)
+                    .hint("use letters, digits, `.`, `_`, `-`, `/` and `:`"),
+            );
+        }
+        if let Some(first) = self.by_name.get(name.as_str()) {
+            let first = &context.manifest.task[first.index()].name;
+            let message = format!("there are two tasks named `{}`", name.value);
+            context.fault(
+                Diagnostic::error("duplicate-name", message)
+                    .at(name.range())
+                    .label("the second")
+                    .hint("give one of them another name")
+                    .note(first.as_ref().and_then(Spanned::range), "the first"),
+            );
+            return;
+        }
+        self.by_name.insert(name, id);
+        self.sorted.push((name, id));
+    }
+
+    /// All names.
+    pub fn all(&self) -> impl Iterator<Item = &'a str> + Clone {
+        self.sorted.iter().map(|(name, _)| *name)
+    }
+
+    /// The tasks that a name or glob means.
+    pub fn find(&self, pattern: &str) -> Found {
+        if let Some(id) = self.by_name.get(pattern) {
+            return Found::One(*id);
+        }
+        let Some(glob) = glob(pattern) else { return Found::Unknown };
+        // Up to the first wildcard a name and the glob must be the same.
+        let prefix = &pattern[..pattern.find(['*', '?']).unwrap_or(pattern.len())];
+        let start = self.sorted.partition_point(|(name, _)| *name < prefix);
+        let alike = self.sorted[start..].iter().take_while(|(name, _)| name.starts_with(prefix));
+        let mut found: Vec<_> =
+            alike.filter(|(name, _)| glob.is_match(name)).map(|(_, id)| *id).collect();
+        found.sort_unstable();
+        Found::Several(found)
+    }
+
+    /// Says that no task is meant by `pattern`, unless that may only follow from another fault.
+    pub fn report_unknown(
+        &self,
+        context: &mut Context<'_>,
+        pattern: &str,
+        place: Option<Range<usize>>,
+    ) {
+        if !self.incomplete {
+            let fault = self.unknown(context, pattern);
+            context.fault(fault.at(place));
+        }
+    }
+
+    /// The fault of a name or glob that means no task.
+    pub fn unknown(&self, context: &mut Context<'_>, pattern: &str) -> Diagnostic {
+        let group = pattern.strip_suffix(']').and_then(|rest| rest.rsplit_once('['));
+        if let Some((task, _)) = group.filter(|(task, _)| self.by_name.contains_key(task)) {
+            return Diagnostic::error("unknown-task", format!("`{pattern}` is not a task"))
+                .hint(format!("name the whole group: `{task}`"));
+        }
+        if glob(pattern).is_some() {
+            return Diagnostic::error("unknown-task", format!("no task matches `{pattern}`"))
+                .hint_if(context.guess(pattern, self.all()));
+        }
+        Diagnostic::error("unknown-task", format!("there is no task `{pattern}`"))
+            .hint_if(context.guess(pattern, self.all()))
+    }
+
+    /// The tasks that a task is `after`, each once, in the order written.
+    pub fn after(&self, context: &mut Context<'_>, id: TaskId, globs: &mut Globs) -> Vec<TaskId> {
+        let task = &context.manifest.task[id.index()];
+        let Some(after) = &task.after else { return Vec::new() };
+        let mut found = Vec::with_capacity(after.len());
+        for pattern in &after.value {
+            if let Some(one) = self.by_name.get(pattern.as_str()) {
+                found.push(*one);
+                continue;
+            }
+            let several =
+                globs.0.entry(pattern.value.clone()).or_insert_with(|| match self.find(pattern) {
+                    Found::Several(ids) => {
+                        ids.into_iter().filter(|id| can_be_globbed(context, *id)).collect()
+                    }
+                    _ => Vec::new(),
+                });
+            let before = found.len();
+            found.extend(several.iter().filter(|other| **other != id));
+            if found.len() == before {
+                self.report_unknown(context, pattern, pattern.range());
+            }
+        }
+        unique(found)
+    }
+
+    /// Where a task says that it is after `next`.
+    pub fn place_of_edge(
+        &self,
+        context: &Context<'_>,
+        id: TaskId,
+        next: TaskId,
+    ) -> Option<Range<usize>> {
+        let name = context.task_name(next);
+        let after = context.manifest.task[id.index()].after.as_ref()?;
+        let exact = after.value.iter().find(|pattern| pattern.value == name);
+        let by_glob = || {
+            after.value.iter().find(|pattern| glob(pattern).is_some_and(|glob| glob.is_match(name)))
+        };
+        exact.or_else(by_glob)?.range()
+    }
+}
+
+/// What each glob of an `after` means; many tasks have the same.
+#[derive(Default)]
+pub(super) struct Globs(HashMap<String, Vec<TaskId>>);
+
+/// A glob in an `after` stands for the ordinary tasks, not for clean-up and failure handling.
+fn can_be_globbed(context: &Context<'_>, id: TaskId) -> bool {
+    let task = &context.manifest.task[id.index()];
+    let default = context.defaults().and_then(|defaults| defaults.when.as_ref());
+    let when = task.when.as_ref().or(default);
+    when.is_none_or(|when| when.value == When::Success)
+}
+
+/// The matcher of a glob; `None` for a name, and for what could match no name.
+fn glob(pattern: &str) -> Option<GlobMatcher> {
+    let legal = |c: char| is_name_character(c) || matches!(c, '*' | '?');
+    if !pattern.contains(['*', '?']) || !pattern.chars().all(legal) {
+        return None;
+    }
+    // `**` has a meaning of its own for paths, which names are not.
+    let mut single = pattern.to_owned();
+    while single.contains("**") {
+        single = single.replace("**", "*");
+    }
+    Some(Glob::new(&single).ok()?.compile_matcher())
+}
+
+/// Each once, in order. Short lists, which most are, need no set.
+fn unique(mut ids: Vec<TaskId>) -> Vec<TaskId> {
+    if ids.len() <= 16 {
+        let mut kept: Vec<TaskId> = Vec::with_capacity(ids.len());
+        for id in ids {
+            if !kept.contains(&id) {
+                kept.push(id);
+            }
+        }
+        return kept;
+    }
+    let mut seen = std::collections::HashSet::with_capacity(ids.len());
+    ids.retain(|id| seen.insert(*id));
+    ids
+}
+
+fn is_name_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':')
+}
+
+/// What is wrong with a name.
+fn malformed(name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("it is empty".to_owned());
+    }
+    let wrong = name.chars().find(|c| !is_name_character(*c))?;
+    Some(match wrong {
+        ' ' => "it has a space".to_owned(),
+        other => format!("it has `{other}`"),
+    })
+}
+
+/// Whether a pattern, such as one of the command line, means a task.
+pub(super) fn ids(found: Found) -> Vec<TaskId> {
+    match found {
+        Found::One(id) => vec![id],
+        Found::Several(ids) => ids,
+        Found::Unknown => Vec::new(),
+    }
+}
+
+/// The name of a task for a message: its own, or that it has none.
+pub(super) fn title(task: &Task) -> String {
+    match name_of(task) {
+        "" => "this task".to_owned(),
+        name => format!("`{name}`"),
+    }
+}

@@ -1,0 +1,455 @@
+//! Tasks: what the graph needs of each, and what its futures do. A key that a task does not give
+//! comes from `[defaults]`, if it suits the task there.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::compile::actions::{self, Scope};
+use crate::compile::context::Context;
+use crate::compile::limits::{self, Limits};
+use crate::compile::names::{Globs, Names, title};
+use crate::diagnostic::Diagnostic;
+use crate::graph::{self, MAX_FUTURES, Size};
+use crate::id::{ExecutorId, ResourceId, TaskId};
+use crate::job::{Action, ArgsSpec, CommandSpec, Items, Spec};
+use crate::manifest::{Given, Limit, MapSource, Spanned, Task};
+
+/// How long a stopped attempt has to end by itself where nothing else is said.
+const USUAL_GRACE: Duration = Duration::from_secs(5);
+
+/// A job may have so many edges between futures: they are kept in memory, four bytes each.
+const MAX_EDGES: u64 = 100_000_000;
+
+/// A task, compiled.
+pub(super) struct Compiled {
+    pub node: graph::Task,
+    pub spec: Spec,
+}
+
+/// A task on top of the defaults.
+struct View<'a> {
+    task: &'a Spanned<Task>,
+    defaults: Option<&'a Task>,
+    kind: Option<Kind>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Call,
+    Run,
+}
+
+/// The value of a key: the task's own, else the default.
+macro_rules! pick {
+    ($view:expr, $key:ident) => {
+        $view.task.$key.as_ref().or($view.defaults.and_then(|defaults| defaults.$key.as_ref()))
+    };
+}
+
+/// Every task of the manifest, in its order.
+pub(super) fn compile(
+    context: &mut Context<'_>,
+    names: &Names<'_>,
+    limits: &Limits<'_>,
+) -> Vec<Compiled> {
+    let manifest = context.manifest;
+    // Most tasks have the same; they share it.
+    let usual_exit = actions::usual_exit();
+    if let Some(defaults) = context.defaults() {
+        check_defaults(context, defaults);
+    }
+    let mut globs = Globs::default();
+    let mut edges = 0_u64;
+    let mut compiled = Vec::with_capacity(manifest.task.len());
+    for (index, task) in manifest.task.iter().enumerate() {
+        let view = View::new(context, task);
+        let mut done = view.compile(context, limits, &usual_exit);
+        if edges <= MAX_EDGES {
+            done.node.after = names.after(context, TaskId(index as u32), &mut globs);
+            edges += done.node.after.len() as u64 * u64::from(done.node.size.futures().max(1));
+            if edges > MAX_EDGES {
+                context.fault(too_many_edges(task));
+            }
+        }
+        compiled.push(done);
+    }
+    compiled
+}
+
+fn too_many_edges(task: &Spanned<Task>) -> Diagnostic {
+    let message = format!("the tasks are `after` each other more than {MAX_EDGES} times in all");
+    Diagnostic::error("too-many-edges", message)
+        .at(task.after.as_ref().and_then(Spanned::range))
+        .label("beyond this one")
+        .hint("put one task in between that is `after` the many, and let the others be after it")
+}
+
+fn check_defaults(context: &mut Context<'_>, defaults: &Task) {
+    if let (Some(call), Some(run)) = (&defaults.call, &defaults.run) {
+        context.fault(both_actions("`[defaults]`", call.entry(), run.entry()));
+    }
+}
+
+fn both_actions(what: &str, call: Option<Range<usize>>, run: Option<Range<usize>>) -> Diagnostic {
+    let (first, second) = if call.as_ref().map(|it| it.start) <= run.as_ref().map(|it| it.start) {
+        (call, run)
+    } else {
+        (run, call)
+    };
+    Diagnostic::error("both-actions", format!("{what} has both `call` and `run`"))
+        .at(second)
+        .hint("keep one of them: `call` for a function, `run` for a command")
+        .note(first, "the other one")
+}
+
+impl<'a> View<'a> {
+    fn new(context: &mut Context<'a>, task: &'a Spanned<Task>) -> Self {
+        let defaults = context.defaults();
+        let kind = kind(context, task, defaults);
+        let view = Self { task, defaults, kind };
+        view.refuse_unsuited(context);
+        view
+    }
+
+    fn compile(
+        &self,
+        context: &mut Context<'_>,
+        limits: &Limits<'_>,
+        usual_exit: &Arc<[i32]>,
+    ) -> Compiled {
+        let items = pick!(self, map).and_then(|map| items(context, map));
+        let scope = Scope { item: self.is_group(), future: false };
+        let size = match &items {
+            None => Size::One,
+            Some(items) => Size::Group {
+                members: items.len() as u32,
+                wait: pick!(self, wait).map(|wait| limits::wait(wait)),
+            },
+        };
+        let action = self.action(context, usual_exit, scope);
+        let flag = |value: Option<&Spanned<bool>>| value.is_some_and(|value| value.value);
+        let node = graph::Task {
+            name: self.task.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
+            size,
+            after: Vec::new(),
+            when: pick!(self, when).map(|when| when.value).unwrap_or_default(),
+            executor: self.executor(context, limits),
+            uses: self.uses(context, limits),
+            ahead: self.kind == Some(Kind::Call),
+            exclusive: flag(pick!(self, exclusive)),
+            priority: pick!(self, priority).map_or(0, |priority| priority.value),
+            estimate: pick!(self, estimate).and_then(|estimate| estimate.0),
+            retry: self.retry(),
+            allow_failure: flag(pick!(self, allow_failure)),
+            timeout: pick!(self, timeout).and_then(|timeout| timeout.0),
+            grace: limit(pick!(self, grace)).unwrap_or(USUAL_GRACE),
+        };
+        let tags = pick!(self, tags).map(|tags| tags.value.as_slice()).unwrap_or_default();
+        let spec = Spec {
+            line: context.line(self.task.span),
+            tags: tags.iter().map(|tag| tag.value.clone()).collect(),
+            action,
+            items,
+        };
+        Compiled { node, spec }
+    }
+
+    /// Whether the task has a `map`, be it one that could not be read.
+    fn is_group(&self) -> bool {
+        self.task.map.is_some() || self.task.broken.contains(&"map")
+    }
+
+    /// Says which keys of the task do not suit what it does.
+    fn refuse_unsuited(&self, context: &mut Context<'_>) {
+        let task = self.task;
+        let run_only = [
+            ("cwd", entry(&task.cwd)),
+            ("env", entry(&task.env)),
+            ("shell", entry(&task.shell)),
+            ("stdin", entry(&task.stdin)),
+            ("ok_exit", entry(&task.ok_exit)),
+            ("result", entry(&task.result)),
+        ];
+        let call_only = [("args", entry(&task.args)), ("with", entry(&task.with))];
+        let (keys, own, other): (&[_], _, _) = match self.kind {
+            Some(Kind::Call) => (&run_only, "calls a function", "`run`"),
+            Some(Kind::Run) => (&call_only, "runs a command", "`call`"),
+            None => return,
+        };
+        for (key, place) in keys {
+            if let Some(place) = place {
+                let message = format!("`{key}` only suits {other}, and {} {own}", title(task));
+                let fault = Diagnostic::error("does-not-suit", message)
+                    .at(place.clone())
+                    .hint(format!("leave `{key}` out"));
+                context.fault(fault);
+            }
+        }
+        if let (Some(args), Some(with)) = (&task.args, &task.with)
+            && self.kind == Some(Kind::Call)
+        {
+            let fault = Diagnostic::error("both-arguments", "this call has both `args` and `with`")
+                .at(with.entry())
+                .hint("keep one of them: `args` by position, `with` by name")
+                .note(args.entry(), "the other one");
+            context.fault(fault);
+        }
+        if let Some(wait) = &task.wait
+            && !self.is_group()
+        {
+            let message =
+                format!("`wait` only suits a task with `map`, which {} has not", title(task));
+            let fault = Diagnostic::error("does-not-suit", message)
+                .at(wait.entry())
+                .hint("for a limit on the time of one future, use `timeout`");
+            context.fault(fault);
+        }
+        self.refuse_shell_of_argv(context);
+    }
+
+    fn refuse_shell_of_argv(&self, context: &mut Context<'_>) {
+        let Some(shell) = &self.task.shell else { return };
+        let argv = pick!(self, run)
+            .is_some_and(|run| matches!(run.value, crate::manifest::Program::Argv(_)));
+        if argv && self.kind == Some(Kind::Run) {
+            let fault = Diagnostic::error("does-not-suit", "a list in `run` uses no shell")
+                .at(shell.entry())
+                .hint("leave `shell` out, or write the script as one string");
+            context.fault(fault);
+        }
+        if shell.value.is_empty() {
+            let fault = Diagnostic::error("wrong-value", "`shell` names no program")
+                .at(shell.range())
+                .hint("write a shell and its flags, such as [\"bash\", \"-c\"]");
+            context.fault(fault);
+        }
+    }
+
+    fn executor(&self, context: &mut Context<'_>, limits: &Limits<'_>) -> ExecutorId {
+        let Some(name) = pick!(self, executor) else { return ExecutorId(0) };
+        limits.executor(name).unwrap_or_else(|| {
+            // Executors that could not be read are not to be missed as well.
+            if !context.manifest.broken.contains(&"executors") {
+                let hint = context.guess(name, limits.executor_names());
+                let message = format!("there is no executor `{}`", name.value);
+                let fault =
+                    Diagnostic::error("unknown-executor", message).at(name.range()).hint_if(hint);
+                context.fault(fault);
+            }
+            ExecutorId(0)
+        })
+    }
+
+    fn uses(&self, context: &mut Context<'_>, limits: &Limits<'_>) -> Vec<(ResourceId, u64)> {
+        let Some(uses) = pick!(self, uses) else { return Vec::new() };
+        let mut held = Vec::with_capacity(uses.0.len());
+        for (name, quantity) in uses.iter() {
+            let Some(id) = limits.resource(name) else {
+                let known = context.manifest.resources.as_ref();
+                let broken = context.manifest.broken.contains(&"resources");
+                if !broken {
+                    let hint = match known {
+                        None => {
+                            Some("declare it: [resources], then the name and a count".to_owned())
+                        }
+                        Some(_) => context.guess(name, limits.resource_names()),
+                    };
+                    let message = format!("there is no resource `{name}`");
+                    let fault = Diagnostic::error("unknown-resource", message)
+                        .at(quantity.key_range())
+                        .hint_if(hint);
+                    context.fault(fault);
+                }
+                continue;
+            };
+            let resource = &limits.resources[id.index()];
+            let declared = context.manifest.resources.as_ref().and_then(|all| all.get(name));
+            let declared = declared.and_then(Spanned::entry);
+            if quantity.bytes && resource.counted {
+                let message = format!("`{name}` is a count, not a size");
+                let fault = Diagnostic::error("wrong-type", message)
+                    .at(quantity.range())
+                    .hint("write a whole number, or declare the resource as a size")
+                    .note(declared, "declared here");
+                context.fault(fault);
+            } else if quantity.amount > resource.capacity {
+                let message = format!("this is more of `{name}` than there is");
+                let fault = Diagnostic::error("above-capacity", message)
+                    .at(quantity.range())
+                    .label("it could never start")
+                    .hint("use less, or raise the resource")
+                    .note(declared, "all there is");
+                context.fault(fault);
+            } else {
+                held.push((id, quantity.amount));
+            }
+        }
+        held
+    }
+
+    fn retry(&self) -> graph::Retry {
+        let Some(retry) = pick!(self, retry) else {
+            return graph::Retry { backoff: 1.0, ..graph::Retry::default() };
+        };
+        let codes = retry.on_exit.as_ref();
+        graph::Retry {
+            // A table that says how to retry and not how often means to retry.
+            count: retry.count.as_ref().map_or(1, |count| count.value),
+            delay: limit(retry.delay.as_ref()).unwrap_or_default(),
+            backoff: retry.backoff.as_ref().map_or(1.0, |factor| factor.0),
+            max_delay: limit(retry.max_delay.as_ref()),
+            jitter: retry.jitter.as_ref().is_some_and(|jitter| jitter.value),
+            on: retry.on.as_ref().map(|on| on.0.iter().map(|kind| kind.value).collect()),
+            on_exit: codes.map(|codes| codes.0.iter().map(|code| code.0.into()).collect()),
+        }
+    }
+
+    /// What the futures do. After a fault it is something, and never done.
+    fn action(&self, context: &mut Context<'_>, usual_exit: &Arc<[i32]>, scope: Scope) -> Action {
+        let action = match self.kind {
+            Some(Kind::Call) => self.call(context, scope),
+            Some(Kind::Run) => self.command(context, usual_exit, scope).map(Action::Run),
+            None => None,
+        };
+        action.unwrap_or_else(|| Action::Call { function: "".into(), args: ArgsSpec::Item })
+    }
+
+    fn call(&self, context: &mut Context<'_>, scope: Scope) -> Option<Action> {
+        let function = pick!(self, call)?;
+        let own = self.task.args.is_some() || self.task.with.is_some();
+        let source = if own { Some(&self.task.value) } else { self.defaults };
+        let args = source.and_then(|task| task.args.as_ref());
+        let with = source.and_then(|task| task.with.as_ref());
+        let (count, place) = match (args, with) {
+            (Some(args), _) => (Some(args.len()), args.range()),
+            (None, Some(_)) => (None, None),
+            (None, None) => (Some(usize::from(self.is_group())), function.range()),
+        };
+        let broken = ["args", "with"].iter().any(|key| self.task.broken.contains(key));
+        actions::check_call(context, function, count.filter(|_| !broken), place);
+        let args = match (args, with) {
+            (Some(args), _) => {
+                let args: Vec<_> =
+                    args.iter().map(|arg| actions::value_template(context, arg, scope)).collect();
+                ArgsSpec::List(args.into_iter().collect::<Option<_>>()?)
+            }
+            (None, Some(with)) => {
+                let named: Vec<_> = with
+                    .iter()
+                    .map(|(name, value)| {
+                        let value = actions::value_template(context, value, scope)?;
+                        Some((name.to_owned(), value))
+                    })
+                    .collect();
+                ArgsSpec::Named(named.into_iter().collect::<Option<_>>()?)
+            }
+            (None, None) => ArgsSpec::Item,
+        };
+        Some(Action::Call { function: function.as_str().into(), args })
+    }
+
+    fn command(
+        &self,
+        context: &mut Context<'_>,
+        usual_exit: &Arc<[i32]>,
+        scope: Scope,
+    ) -> Option<CommandSpec> {
+        let run = pick!(self, run)?;
+        let program = actions::program(context, run, pick!(self, shell), scope);
+        let mut env = context.env.clone();
+        let defaults = self.defaults.and_then(|defaults| defaults.env.as_ref());
+        for variables in defaults.into_iter().chain(&self.task.env) {
+            env.extend(actions::environment(context, variables, scope));
+        }
+        let cwd = pick!(self, cwd).map(|cwd| actions::os_template(context, cwd, scope));
+        let stdin = pick!(self, stdin).map(|stdin| actions::template(context, stdin, scope));
+        let ok_exit = pick!(self, ok_exit)
+            .map(|codes| codes.value.iter().map(|code| i32::from(code.0)).collect::<Arc<[i32]>>());
+        Some(CommandSpec {
+            program: program?,
+            env,
+            cwd: cwd.flatten(),
+            stdin: stdin.flatten(),
+            ok_exit: ok_exit.unwrap_or_else(|| Arc::clone(usual_exit)),
+            result: pick!(self, result).map(|kind| kind.value).unwrap_or_default(),
+        })
+    }
+}
+
+/// Whether a task calls or runs; exactly one of them must be said.
+fn kind(context: &mut Context<'_>, task: &Spanned<Task>, defaults: Option<&Task>) -> Option<Kind> {
+    let named = |task: &Task, key| task.broken.contains(&key);
+    match (&task.call, &task.run) {
+        (Some(call), Some(run)) => {
+            context.fault(both_actions(&title(task), call.entry(), run.entry()));
+            None
+        }
+        (Some(_), None) if !named(task, "run") => Some(Kind::Call),
+        (None, Some(_)) if !named(task, "call") => Some(Kind::Run),
+        (None, None) if !named(task, "call") && !named(task, "run") => match defaults {
+            Some(Task { call: Some(_), run: None, .. }) => Some(Kind::Call),
+            Some(Task { call: None, run: Some(_), .. }) => Some(Kind::Run),
+            Some(defaults) if named(defaults, "call") || named(defaults, "run") => None,
+            Some(Task { call: Some(_), run: Some(_), .. }) => None,
+            _ => {
+                let message = format!("{} has neither `call` nor `run`", title(task));
+                let name = task.name.as_ref().and_then(Spanned::entry);
+                let fault =
+                    Diagnostic::error("no-action", message).at(name.or_else(|| task.range())).hint(
+                        "add call = \"function\" to call a function, or run = [\"program\", \
+                         \"argument\"] to run a command",
+                    );
+                context.fault(fault);
+                None
+            }
+        },
+        _ => None,
+    }
+}
+
+/// The items of a group. `None`, after a fault, if there can be none.
+fn items(context: &mut Context<'_>, map: &Spanned<MapSource>) -> Option<Items> {
+    let (items, count) = match &map.value {
+        MapSource::List(items) => (None, items.len() as u128),
+        MapSource::Range { step: 0, .. } => {
+            let fault = Diagnostic::error("wrong-value", "the step of a range must not be 0")
+                .at(map.range())
+                .hint("write { range = [start, stop, step] } with a step such as 1 or -1");
+            context.fault(fault);
+            return None;
+        }
+        MapSource::Range { start, stop, step } => {
+            (Some((*start, *step)), range_len(*start, *stop, *step))
+        }
+    };
+    if count > u128::from(MAX_FUTURES) {
+        let message =
+            format!("this `map` has {count} items; a job has at most {MAX_FUTURES} futures");
+        let fault = Diagnostic::error("too-many-futures", message)
+            .at(map.range())
+            .hint("let each future do more, or split the job");
+        context.fault(fault);
+        return None;
+    }
+    Some(match (items, &map.value) {
+        (Some((start, step)), _) => Items::Range { start, step, len: count as u32 },
+        (None, MapSource::List(items)) => Items::List(items.clone()),
+        (None, MapSource::Range { .. }) => Items::List(Vec::new()),
+    })
+}
+
+/// The number of items of a range, as in Python.
+fn range_len(start: i64, stop: i64, step: i64) -> u128 {
+    let (start, stop, step) = (i128::from(start), i128::from(stop), i128::from(step));
+    let distance = if step > 0 { stop - start } else { start - stop };
+    if distance <= 0 { 0 } else { distance.unsigned_abs().div_ceil(step.unsigned_abs()) }
+}
+
+fn limit(given: Option<&Spanned<Limit>>) -> Option<Duration> {
+    given.and_then(|limit| limit.0)
+}
+
+fn entry<T>(given: &Given<T>) -> Option<Option<Range<usize>>> {
+    given.as_ref().map(Spanned::entry)
+}

@@ -1,0 +1,156 @@
+//! The queue of a pool of worker processes, shared by its slots and by who hands attempts over.
+//! Knows nothing of processes.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::executor::pool::{Attempt, Executor, Queue};
+use crate::id::NodeId;
+use crate::work::Stop;
+
+/// What the slots of a pool share.
+pub(super) struct Dispatch {
+    pub(super) executor: Executor,
+    state: Mutex<State>,
+}
+
+/// What is waiting, who has what, and who does what.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) queue: Queue,
+    /// Which slot has an attempt, started or not.
+    pub(super) given: HashMap<NodeId, usize>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) closing: bool,
+}
+
+/// One slot, as others see it.
+pub(super) struct Slot {
+    pub(super) doing: Doing,
+    /// Attempts that it shall stop.
+    pub(super) orders: Vec<(NodeId, Stop)>,
+    bell: Arc<Bell>,
+}
+
+/// What a slot does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// It has nothing and sleeps.
+    Idle,
+    /// It was woken, and will take something.
+    Woken,
+    /// It has something.
+    Busy,
+}
+
+/// Wakes a slot that waits for several things at once.
+pub(super) struct Bell(pub(super) OwnedFd);
+
+impl Bell {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    /// Wakes the slot; many rings before it wakes are one.
+    fn ring(&self) {
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    /// Makes it silent again.
+    pub(super) fn hush(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+impl Dispatch {
+    pub(super) fn new(executor: Executor) -> Self {
+        Self { executor, state: Mutex::default() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes attempts over. Gives how many slots more could be used.
+    pub(super) fn submit(&self, attempts: &mut Vec<Attempt>) -> usize {
+        let mut state = self.lock();
+        if let Some(why) = state.queue.broken().cloned() {
+            drop(state);
+            attempts.drain(..).for_each(|attempt| self.executor.refuse(&attempt, &why));
+            return 0;
+        }
+        state.queue.append(attempts);
+        state.wake_idle()
+    }
+
+    /// Takes an attempt back, or tells the slot that has it to stop it.
+    pub(super) fn stop(&self, node: NodeId, how: Stop) {
+        let mut state = self.lock();
+        if let Some(attempt) = state.queue.remove(node) {
+            drop(state);
+            self.executor.recalled(&attempt);
+        } else if let Some(&slot) = state.given.get(&node) {
+            state.slots[slot].orders.push((node, how));
+            state.slots[slot].bell.ring();
+        }
+    }
+
+    /// Ends everything that was handed over, and all that will be.
+    pub(super) fn break_off(&self, why: &str) {
+        let mut state = self.lock();
+        let Some(unstarted) = state.queue.break_off(why) else { return };
+        state.wake_all();
+        drop(state);
+        self.executor.announce_broken(why, &unstarted);
+    }
+
+    /// Lets all slots end.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closing = true;
+        state.wake_all();
+    }
+}
+
+impl State {
+    /// Adds a slot that will take something as soon as it is there.
+    pub(super) fn add_slot(&mut self) -> std::io::Result<Arc<Bell>> {
+        let bell = Arc::new(Bell::new()?);
+        self.slots.push(Slot {
+            doing: Doing::Woken,
+            orders: Vec::new(),
+            bell: Arc::clone(&bell),
+        });
+        Ok(bell)
+    }
+
+    /// How many of the waiting attempts no slot was woken for.
+    pub(super) fn unclaimed(&self) -> usize {
+        let woken = self.slots.iter().filter(|slot| slot.doing == Doing::Woken).count();
+        self.queue.len().saturating_sub(woken)
+    }
+
+    /// Wakes an idle slot for each waiting attempt, the lowest first. Gives how many attempts are
+    /// left for which there is none.
+    pub(super) fn wake_idle(&mut self) -> usize {
+        let mut unclaimed = self.unclaimed();
+        for slot in &mut self.slots {
+            if unclaimed == 0 {
+                break;
+            }
+            if slot.doing == Doing::Idle {
+                slot.doing = Doing::Woken;
+                slot.bell.ring();
+                unclaimed -= 1;
+            }
+        }
+        unclaimed
+    }
+
+    fn wake_all(&self) {
+        self.slots.iter().for_each(|slot| slot.bell.ring());
+    }
+}

@@ -1,0 +1,165 @@
+//! What the pools of threads and of processes have in common: the queue of attempts, and the way to
+//! the driver. Knows nothing of how a call is made.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use crate::executor::workers::Workers;
+use crate::functions::Functions;
+use crate::id::{ExecutorId, NodeId};
+use crate::outcome::{Failure, FailureKind, Outcome};
+use crate::time::{Clock, Time};
+use crate::work::{Args, Call, Done, Notice};
+
+/// Gives the names of futures.
+pub(super) type Names = Arc<dyn Fn(NodeId) -> String + Send + Sync>;
+
+/// The executor that a pool makes calls for.
+#[derive(Clone)]
+pub(super) struct Executor {
+    pub(super) id: ExecutorId,
+    pub(super) name: Arc<str>,
+    pub(super) max_workers: u32,
+    /// What each worker does first.
+    pub(super) initializer: Option<Call>,
+    pub(super) functions: Functions,
+    pub(super) workers: Arc<Workers>,
+    pub(super) names: Names,
+    /// Where relative paths start.
+    pub(super) dir: Arc<Path>,
+    pub(super) clock: Clock,
+    pub(super) notices: Sender<Notice>,
+}
+
+impl Executor {
+    /// Tells the driver something. Nobody listens any more once the run is over.
+    pub(super) fn tell(&self, notice: Notice) {
+        let _ = self.notices.send(notice);
+    }
+
+    /// Tells that an attempt was taken back.
+    pub(super) fn recalled(&self, attempt: &Attempt) {
+        self.tell(Notice::Recalled { node: attempt.node, attempt: attempt.number });
+    }
+
+    /// Ends an attempt that never started, because the executor is broken.
+    pub(super) fn refuse(&self, attempt: &Attempt, why: &str) {
+        let now = self.clock.now();
+        self.tell(Notice::Ended(self.broken(attempt, why, 0, now, now)));
+    }
+
+    /// The end of an attempt by the executor's breaking.
+    pub(super) fn broken(
+        &self,
+        attempt: &Attempt,
+        why: &str,
+        worker: u32,
+        started: Time,
+        ended: Time,
+    ) -> Done {
+        let message = format!("the executor `{}` is broken: {why}", self.name);
+        Done {
+            node: attempt.node,
+            attempt: attempt.number,
+            worker,
+            started,
+            ended,
+            outcome: Outcome::Failed(Failure::new(FailureKind::BrokenExecutor, message)),
+            child: None,
+        }
+    }
+
+    /// Tells that nothing can run any more, and ends what has not started.
+    pub(super) fn announce_broken(&self, why: &str, unstarted: &[Attempt]) {
+        self.tell(Notice::Broken { executor: self.id, message: why.to_owned() });
+        for attempt in unstarted {
+            self.refuse(attempt, why);
+        }
+    }
+}
+
+/// A call that was handed over.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) node: NodeId,
+    pub(super) number: u32,
+    pub(super) call: Call,
+    /// Whether the driver counts on its starting at once, alone on its worker.
+    pub(super) exact: bool,
+    pub(super) announce: bool,
+    pub(super) live: bool,
+    pub(super) span: tracing::Span,
+}
+
+impl Attempt {
+    /// Takes what the call is given, which is needed only once.
+    pub(super) fn take_args(&mut self) -> Args {
+        std::mem::replace(&mut self.call.args, Args::List(Vec::new()))
+    }
+}
+
+/// Attempts that have not started, first come first served; or the reason why none ever will.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    attempts: VecDeque<Attempt>,
+    broken: Option<Arc<str>>,
+}
+
+impl Queue {
+    pub(super) fn len(&self) -> usize {
+        self.attempts.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.attempts.is_empty()
+    }
+
+    /// Why the executor is broken, if it is.
+    pub(super) fn broken(&self) -> Option<&Arc<str>> {
+        self.broken.as_ref()
+    }
+
+    pub(super) fn append(&mut self, attempts: &mut Vec<Attempt>) {
+        self.attempts.extend(attempts.drain(..));
+    }
+
+    /// Puts an attempt back that was taken and did not start.
+    pub(super) fn put_back(&mut self, attempt: Attempt) {
+        self.attempts.push_front(attempt);
+    }
+
+    pub(super) fn first(&self) -> Option<&Attempt> {
+        self.attempts.front()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Attempt> {
+        self.attempts.pop_front()
+    }
+
+    /// Takes one attempt out, wherever it is.
+    pub(super) fn remove(&mut self, node: NodeId) -> Option<Attempt> {
+        remove(&mut self.attempts, node)
+    }
+
+    /// Nothing runs any more, for this reason. Gives what was waiting; `None` if this is known.
+    pub(super) fn break_off(&mut self, why: &str) -> Option<Vec<Attempt>> {
+        if self.broken.is_some() {
+            return None;
+        }
+        self.broken = Some(why.into());
+        Some(self.attempts.drain(..).collect())
+    }
+}
+
+/// Takes the attempt of a node out of a queue. Who takes back many does so from the front or from
+/// the back, so both are looked at first.
+pub(super) fn remove(attempts: &mut VecDeque<Attempt>, node: NodeId) -> Option<Attempt> {
+    let len = attempts.len();
+    (0..len.div_ceil(2))
+        .flat_map(|near| [near, len - 1 - near])
+        .find(|&place| attempts[place].node == node)
+        .and_then(|place| attempts.remove(place))
+}

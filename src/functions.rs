@@ -1,1 +1,0 @@
-//! The registry of callable functions. Knows nothing of who calls them.

@@ -1,1 +1,0 @@
-//! The process that outlives a killed runner, and the runner's side of it. Knows nothing of jobs.

@@ -1,0 +1,210 @@
+//! The process that outlives a killed runner, and the runner's side of it. Knows nothing of jobs.
+//!
+//! The process the user sees becomes the guard and forks the runner, which does all the work and is
+//! the parent of all children. Both are subreapers: whatever the children leave behind, however it
+//! detached itself, comes to the runner, and when that has ended, to the guard. When one of the two
+//! is killed, the other kills all that is left.
+//!
+//! The runner has a process group of its own, so that a terminal's Ctrl-C, or a signal to the group
+//! that the user's shell made, reaches the guard alone and is passed on once.
+
+mod runner;
+mod signals;
+mod spawn;
+mod sys;
+mod tree;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, pidfd_open,
+    set_child_subreaper, setpgid,
+};
+
+pub use runner::{Containment, Runner};
+pub use signals::{describe_signal, signal_name};
+pub use spawn::spawning;
+
+use signals::Arrivals;
+use sys::Mask;
+use tree::Left;
+
+/// How long what a run leaves behind may take to end by itself.
+const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+
+/// Set once, by [`split`]: what process this is does not change after that.
+static GUARDED: AtomicBool = AtomicBool::new(false);
+
+/// What contains the processes that this process starts.
+pub fn containment() -> Containment {
+    if GUARDED.load(Ordering::Relaxed) { Containment::Guard } else { Containment::None }
+}
+
+/// Which of the two processes returned from [`split`].
+#[derive(Debug)]
+pub enum Split {
+    /// The one that is to do the work.
+    Runner(Runner),
+    /// The guard: all is over, and nothing is left but to say so and to exit.
+    Over(Over),
+}
+
+/// How the runner ended, as its guard tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// The exit code: the runner's own, or 128 and the number of the signal that killed it.
+    pub code: u8,
+    /// What to say about that: only for a runner that could not say anything itself.
+    pub message: Option<String>,
+}
+
+/// Splits this process in guard and runner. In the guard it returns only after the runner and
+/// everything below it have ended.
+///
+/// It is called first thing in `main`, while there is one thread. If the system refuses, there is a
+/// runner without a guard, which can say why.
+pub fn split() -> Split {
+    // With SIGCHLD ignored, as some parents leave it, children's exit codes would be lost.
+    sys::set_default(libc::SIGCHLD);
+    match fork() {
+        Ok(Side::Guard(runner)) => Split::Over(guard(runner)),
+        Ok(Side::Runner(runner)) => {
+            GUARDED.store(true, Ordering::Relaxed);
+            prepare_runner();
+            Split::Runner(runner)
+        }
+        Err(error) => {
+            prepare_runner();
+            Split::Runner(Runner::alone(format!("cannot start a guard process: {error}")))
+        }
+    }
+}
+
+enum Side {
+    Guard(Pid),
+    Runner(Runner),
+}
+
+fn fork() -> io::Result<Side> {
+    // Opened before the fork, so that the runner notices a guard that died at once.
+    let guard = pidfd_open(getpid(), PidfdFlags::empty())?;
+    set_child_subreaper(Some(getpid()))?;
+    if let Some(runner) = sys::fork()? {
+        // Both do it, for neither may go on before it is done. It fails only if the runner has
+        // ended already.
+        let _ = setpgid(Some(runner), Some(runner));
+        return Ok(Side::Guard(runner));
+    }
+    let _ = setpgid(None, None);
+    Ok(Side::Runner(Runner::guarded(guard)))
+}
+
+/// What holds for the runner and all its threads.
+fn prepare_runner() {
+    // A kernel that refuses leaves orphans to the guard.
+    let _ = set_child_subreaper(Some(getpid()));
+    // SIGCHLD is waited for by the main thread alone. SIGTTOU would stop the runner, a background
+    // process, when it writes to a terminal that is set up so.
+    Mask::of(&[libc::SIGCHLD, libc::SIGTTOU]).block();
+    // A file that reaches the limit of its size gives an error, as a full disk does. A handler, not
+    // `SIG_IGN`: children would inherit that.
+    let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
+
+/// The guard's whole life.
+fn guard(runner: Pid) -> Over {
+    let mut wanted = signals::stop_signals();
+    wanted.push(libc::SIGCHLD);
+    let Ok(mut arrivals) = signals::catch(&wanted) else {
+        // Without descriptors no signal can be passed on, but the runner's end can be awaited.
+        return finish(await_runner(runner), None);
+    };
+    let mut status = None;
+    loop {
+        tree::reap_with(WaitOptions::NOHANG, |pid, ended| {
+            if pid == runner {
+                status = Some(ended);
+            }
+        });
+        if status.is_some() {
+            return finish(status, Some(&mut arrivals));
+        }
+        wait_for(&arrivals, None);
+        for signal in arrivals.pending() {
+            forward(runner, signal);
+        }
+    }
+}
+
+/// Passes a signal on to the runner, which has not been reaped: the pid is still its own.
+fn forward(runner: Pid, signal: i32) {
+    if let Some(signal) = Signal::from_named_raw(signal).filter(|signal| *signal != Signal::CHILD) {
+        let _ = kill_process(runner, signal);
+    }
+}
+
+fn await_runner(runner: Pid) -> Option<WaitStatus> {
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == runner => return Some(status),
+            Err(error) if error != rustix::io::Errno::INTR => return None,
+            _ => {}
+        }
+    }
+}
+
+/// Ends what the runner left: at once if it was killed, else with a chance to end by itself.
+fn finish(status: Option<WaitStatus>, arrivals: Option<&mut Arrivals>) -> Over {
+    let code = status.and_then(WaitStatus::exit_status);
+    if let (Some(_), Some(arrivals)) = (code, arrivals) {
+        end_gently(arrivals);
+    }
+    let immortal = tree::kill_all();
+    let signal = status.and_then(WaitStatus::terminating_signal).unwrap_or(libc::SIGKILL);
+    let mut messages = Vec::new();
+    // A signal that asks to stop can come before the runner catches it; that needs no words.
+    if code.is_none() && !signals::STOP.contains(&signal) {
+        let how = describe_signal(signal);
+        messages.push(format!("the runner was killed by {how}; so was all it had started"));
+    }
+    if immortal > 0 {
+        messages.push(format!("{immortal} processes of this run could not be killed"));
+    }
+    Over {
+        code: code.unwrap_or(128 + signal) as u8,
+        message: (!messages.is_empty()).then(|| messages.join("; ")),
+    }
+}
+
+/// Asks what is left to end, and waits for it a short time, or until somebody is impatient.
+fn end_gently(arrivals: &mut Arrivals) {
+    if tree::reap() == Left::Nothing {
+        return;
+    }
+    tree::terminate_all();
+    let deadline = Instant::now() + LEFTOVER_GRACE;
+    while tree::reap() == Left::Something {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        wait_for(arrivals, Some(left));
+        if arrivals.pending().any(|signal| signal != libc::SIGCHLD) {
+            return;
+        }
+    }
+}
+
+/// Waits for a signal, no longer than `timeout`.
+fn wait_for(arrivals: &Arrivals, timeout: Option<Duration>) {
+    let timeout = timeout.map(|left| Timespec {
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(left.subsec_nanos()),
+    });
+    // Interrupted or not: whoever called looks at what there is.
+    let _ = poll(&mut [PollFd::new(arrivals.get_read(), PollFlags::IN)], timeout.as_ref());
+}

@@ -1,0 +1,213 @@
+//! The runner's side of the process tree: what its main thread does while other threads work. Knows
+//! nothing of the work.
+
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::resume_unwind;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::WaitOptions;
+
+use super::signals::{self, Arrivals};
+use super::sys::{self, Mask};
+use super::{spawn, tree};
+
+/// How long orphans may wait to be reaped after others were. Every child that ends sends SIGCHLD,
+/// thousands a second, and this thread must not wake up for each.
+const REAP_PAUSE: Duration = Duration::from_millis(20);
+
+/// What makes sure that no process of a run outlives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Containment {
+    /// Process groups only: a detached process, or a killed runner's children, may stay.
+    None,
+    /// A guard: nothing stays unless guard and runner are killed at the same moment.
+    Guard,
+}
+
+impl Containment {
+    /// The word used in reports: `none` or `guard`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Guard => "guard",
+        }
+    }
+}
+
+/// The process that does the work, as [`split`](super::split) leaves it.
+#[derive(Debug)]
+pub struct Runner {
+    /// A pidfd of the guard.
+    guard: Option<OwnedFd>,
+    refusal: Option<String>,
+}
+
+impl Runner {
+    pub(super) fn guarded(guard: OwnedFd) -> Self {
+        Self { guard: Some(guard), refusal: None }
+    }
+
+    pub(super) fn alone(refusal: String) -> Self {
+        Self { guard: None, refusal: Some(refusal) }
+    }
+
+    /// What contains the processes of this run.
+    pub fn containment(&self) -> Containment {
+        if self.guard.is_some() { Containment::Guard } else { Containment::None }
+    }
+
+    /// Why there is no guard, for people; `None` if there is one.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+
+    /// Runs `work` in another thread and returns what it returns; meanwhile this thread, which must
+    /// be the main one, minds the process tree:
+    ///
+    /// - a signal that asks the run to stop (SIGINT, SIGTERM, SIGHUP, SIGQUIT, unless they were
+    ///   ignored when the program began) is handed to `on_signal`;
+    /// - orphans, which come to the main thread, are reaped;
+    /// - if the guard dies, everything below this process is killed and the process exits with 137.
+    ///
+    /// Without a guard, what is left below this process when `work` has ended is killed.
+    ///
+    /// # Errors
+    ///
+    /// When there are no descriptors, or no thread, to do this with; `work` has not begun then.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `work`, or of `on_signal`.
+    pub fn attend<T: Send>(
+        self,
+        on_signal: impl FnMut(i32),
+        work: impl FnOnce() -> T + Send,
+    ) -> io::Result<T> {
+        let arrivals = signals::catch(&signals::stop_signals())?;
+        let ended = Mask::of(&[libc::SIGCHLD]).descriptor()?;
+        let (done, working) = io::pipe()?;
+        let result = thread::scope(|scope| {
+            let worker = thread::Builder::new()
+                .name("jobrun".to_owned())
+                .stack_size(WORK_STACK)
+                .spawn_scoped(scope, move || {
+                    // Closing this end, also by a panic, says that the work is done.
+                    let _working = working;
+                    work()
+                })?;
+            Watch { guard: self.guard.as_ref(), arrivals, ended, done }.until_done(on_signal);
+            Ok::<_, io::Error>(worker.join())
+        })?;
+        if self.guard.is_none() {
+            tree::kill_all();
+        }
+        result.map_or_else(|panic| resume_unwind(panic), Ok)
+    }
+
+    /// Watches the guard from a thread of its own, for a program whose main thread is not to be
+    /// had: if the guard dies, everything below this process is killed and it exits with 137.
+    /// Orphans stay unreaped until the program ends. Does nothing without a guard.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub fn watch(self) -> io::Result<()> {
+        let Some(guard) = self.guard else { return Ok(()) };
+        let wait = move || {
+            let mut fds = [PollFd::new(&guard, PollFlags::IN)];
+            while poll(&mut fds, None).is_err() {}
+            die_with_guard();
+        };
+        thread::Builder::new().name("jobrun-guard".to_owned()).spawn(wait).map(drop)
+    }
+}
+
+/// The stack of the thread that works: as large as a main thread's usually is.
+const WORK_STACK: usize = 8 << 20;
+
+/// What the main thread looks at.
+struct Watch<'a> {
+    guard: Option<&'a OwnedFd>,
+    arrivals: Arrivals,
+    ended: OwnedFd,
+    done: PipeReader,
+}
+
+impl Watch<'_> {
+    fn until_done(mut self, mut on_signal: impl FnMut(i32)) {
+        let mut pause: Option<Instant> = None;
+        loop {
+            let ready = self.wait(pause);
+            if ready.guard {
+                die_with_guard();
+            }
+            for signal in self.arrivals.pending() {
+                on_signal(signal);
+            }
+            if ready.done {
+                return;
+            }
+            if ready.ended {
+                self.reap_orphans();
+                pause = Some(Instant::now() + REAP_PAUSE);
+            } else if pause.is_some_and(|end| Instant::now() >= end) {
+                pause = None;
+            }
+        }
+    }
+
+    /// Waits for something to look at. SIGCHLD is left pending until `pause` is over.
+    fn wait(&self, pause: Option<Instant>) -> Ready {
+        let mut fds = vec![
+            PollFd::new(&self.done, PollFlags::IN),
+            PollFd::new(self.arrivals.get_read(), PollFlags::IN),
+        ];
+        let guard = self.guard.map(|guard| push(&mut fds, guard.as_fd()));
+        let ended = pause.is_none().then(|| push(&mut fds, self.ended.as_fd()));
+        let timeout = pause.map(|end| {
+            let left = end.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) }
+        });
+        if poll(&mut fds, timeout.as_ref()).is_err() {
+            // Interrupted, by a signal that the next look will find.
+            return Ready::default();
+        }
+        let is_ready = |place: usize| !fds[place].revents().is_empty();
+        Ready {
+            done: is_ready(0),
+            guard: guard.is_some_and(is_ready),
+            ended: ended.is_some_and(is_ready),
+        }
+    }
+
+    /// Reaps the orphans that came to this thread. The children of other threads are theirs.
+    fn reap_orphans(&self) {
+        let mut pending = [0; size_of::<libc::signalfd_siginfo>()];
+        // Only one SIGCHLD is ever pending; reading takes it away.
+        let _ = rustix::io::read(&self.ended, &mut pending);
+        let own = WaitOptions::from_bits_retain(libc::__WNOTHREAD.cast_unsigned());
+        tree::reap_with(WaitOptions::NOHANG | own, |_, _| ());
+    }
+}
+
+#[derive(Default)]
+struct Ready {
+    done: bool,
+    guard: bool,
+    ended: bool,
+}
+
+fn push<'a>(fds: &mut Vec<PollFd<'a>>, fd: BorrowedFd<'a>) -> usize {
+    fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    fds.len() - 1
+}
+
+/// The guard is gone, and with it who would clean up after us: this is the last chance.
+fn die_with_guard() -> ! {
+    spawn::close();
+    tree::kill_all();
+    sys::exit_now(137)
+}

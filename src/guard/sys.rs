@@ -1,0 +1,96 @@
+//! The calls of the kernel that no safe wrapper offers. The only unsafe code of the crate; it knows
+//! nothing of what the calls are for.
+#![expect(unsafe_code, reason = "fork, signal masks and signalfd have no safe wrapper here")]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::ptr;
+
+use rustix::process::Pid;
+
+/// Forks. `Some` with the child's pid in the parent, `None` in the child.
+///
+/// The caller sees to it that no lock is held by another thread that the child will want: it is
+/// called before there are other threads.
+pub(crate) fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: the child goes on with a copy of this thread alone; the C library makes its own
+    // allocator usable there, and no other lock is held by the contract above.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        pid => Ok(Pid::from_raw(pid)),
+    }
+}
+
+/// Ends the process at once: no destructors, no handlers, no waiting for other threads.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: `_exit` has no preconditions.
+    unsafe { libc::_exit(code) }
+}
+
+/// Whether a signal was set to be ignored, as `nohup` does for SIGHUP.
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut old = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: with a null new action the call only fills `old`, for which all zeros are valid.
+    unsafe {
+        libc::sigaction(signal, ptr::null(), old.as_mut_ptr()) == 0
+            && old.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Gives a signal its default effect.
+pub(crate) fn set_default(signal: i32) {
+    // SAFETY: SIG_DFL is a valid disposition and installs no code.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+    }
+}
+
+/// A set of signals.
+#[derive(Clone, Copy)]
+pub(crate) struct Mask(libc::sigset_t);
+
+impl Mask {
+    /// The set of these signals.
+    pub(crate) fn of(signals: &[i32]) -> Self {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `sigemptyset` initializes the set; `sigaddset` refuses numbers out of range.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in signals {
+                libc::sigaddset(set.as_mut_ptr(), *signal);
+            }
+            Self(set.assume_init())
+        }
+    }
+
+    /// Blocks these signals in this thread, and in those it will start.
+    pub(crate) fn block(&self) {
+        // SAFETY: the set is initialized, and the old mask is not asked for.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const self.0, ptr::null_mut());
+        }
+    }
+
+    /// Makes this the mask of this thread and returns the one before.
+    pub(crate) fn install(&self) -> Self {
+        let mut old = *self;
+        // SAFETY: both sets are initialized.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, &raw mut old.0);
+        }
+        old
+    }
+
+    /// A descriptor that can be read while one of these signals, blocked, is pending.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: the set is initialized; a descriptor that is returned is ours alone.
+        unsafe {
+            match libc::signalfd(-1, &raw const self.0, flags) {
+                -1 => Err(io::Error::last_os_error()),
+                fd => Ok(OwnedFd::from_raw_fd(fd)),
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The tree of processes below this one: who is in it, and how it is ended. Knows nothing of why.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
+
+/// Kills all processes below this one, whatever they do, and reaps them. Returns how many could not
+/// be killed: those of another user, or all where there is no `/proc`.
+///
+/// They are stopped before any is killed, again until none is new, so that one that forks all the
+/// time cannot outrun this. What a killed one leaves comes to us, as the nearest subreaper, and is
+/// found the next time round.
+pub(crate) fn kill_all() -> usize {
+    loop {
+        if reap() == Left::Nothing {
+            return 0;
+        }
+        let tree = freeze();
+        let killed = tree.iter().filter(|pid| kill_process(**pid, Signal::KILL).is_ok()).count();
+        match reap() {
+            Left::Nothing => return 0,
+            Left::Something if killed == 0 => return tree.len().max(1),
+            // Something that was killed is on its way out; its end is worth waiting for.
+            Left::Something => drop(wait(WaitOptions::empty())),
+        }
+    }
+}
+
+/// Sends SIGTERM to all processes below this one, and lets those that are stopped go on to see it.
+pub(crate) fn terminate_all() {
+    for pid in descendants() {
+        // One that has ended meanwhile needs no signal.
+        let _ = kill_process(pid, Signal::TERM);
+        let _ = kill_process(pid, Signal::CONT);
+    }
+}
+
+/// Whether a process has children, and perhaps zombies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// No child at all.
+    Nothing,
+    /// At least one that has not ended.
+    Something,
+}
+
+/// Reaps every child that has ended, of whichever thread.
+pub(crate) fn reap() -> Left {
+    reap_with(WaitOptions::NOHANG, |_, _| ())
+}
+
+/// Reaps every child that has ended and that `options` select, and tells `each` of it.
+pub(crate) fn reap_with(
+    options: WaitOptions,
+    mut each: impl FnMut(Pid, rustix::process::WaitStatus),
+) -> Left {
+    loop {
+        match wait(options) {
+            Ok(Some((pid, status))) => each(pid, status),
+            Ok(None) => return Left::Something,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return Left::Nothing,
+        }
+    }
+}
+
+/// Stops all processes below this one and returns them.
+fn freeze() -> HashSet<Pid> {
+    let mut seen = HashSet::new();
+    loop {
+        let before = seen.len();
+        for pid in descendants() {
+            if seen.insert(pid) {
+                // One that cannot be stopped is tried again with SIGKILL.
+                let _ = kill_process(pid, Signal::STOP);
+            }
+        }
+        if seen.len() == before {
+            return seen;
+        }
+    }
+}
+
+/// All processes below this one, as far as `/proc` tells.
+fn descendants() -> Vec<Pid> {
+    let children = Children::look();
+    let mut found: Vec<Pid> = children.of(getpid());
+    let mut next = 0;
+    while next < found.len() {
+        found.extend(children.of(found[next]));
+        next += 1;
+    }
+    found
+}
+
+/// Where the kernel tells who is whose child.
+enum Children {
+    /// `/proc/PID/task/TID/children`, read when asked for.
+    Lists,
+    /// Made from the parent of every process there is, for kernels without these lists.
+    Table(HashMap<Pid, Vec<Pid>>),
+}
+
+impl Children {
+    fn look() -> Self {
+        if fs::exists("/proc/thread-self/children").unwrap_or(false) {
+            return Self::Lists;
+        }
+        let mut table: HashMap<Pid, Vec<Pid>> = HashMap::new();
+        for pid in numbered("/proc").unwrap_or_default() {
+            if let Some(parent) = parent_of(pid) {
+                table.entry(parent).or_default().push(pid);
+            }
+        }
+        Self::Table(table)
+    }
+
+    fn of(&self, parent: Pid) -> Vec<Pid> {
+        match self {
+            Self::Lists => listed(parent).unwrap_or_default(),
+            Self::Table(table) => table.get(&parent).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// The children of all threads of a process.
+fn listed(parent: Pid) -> io::Result<Vec<Pid>> {
+    let tasks = format!("/proc/{}/task", parent.as_raw_pid());
+    let mut found = Vec::new();
+    for thread in numbered(&tasks)? {
+        // A thread that has ended since has no children any more.
+        let list = fs::read_to_string(format!("{tasks}/{}/children", thread.as_raw_pid()));
+        found.extend(list.unwrap_or_default().split_ascii_whitespace().filter_map(to_pid));
+    }
+    Ok(found)
+}
+
+/// The entries of a folder whose names are numbers.
+fn numbered(folder: &str) -> io::Result<Vec<Pid>> {
+    let names = fs::read_dir(folder)?.filter_map(Result::ok).map(|entry| entry.file_name());
+    Ok(names.filter_map(|name| to_pid(name.to_str()?)).collect())
+}
+
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
+    // `PID (NAME) STATE PARENT …`, where NAME may hold anything, parentheses included.
+    let (_, rest) = stat.rsplit_once(')')?;
+    to_pid(rest.split_ascii_whitespace().nth(1)?)
+}
+
+fn to_pid(text: &str) -> Option<Pid> {
+    text.parse().ok().and_then(Pid::from_raw)
+}

@@ -1,0 +1,246 @@
+//! Tables with fixed keys: one Rust struct is the source of the keys, their types, how they are
+//! read, what they mean to people, and their JSON Schema. Knows no table in particular.
+
+use std::ops::Range;
+
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value as Json, json};
+use toml::de::{DeString, DeTable};
+
+use crate::diagnostic::{Diagnostic, closest};
+use crate::manifest::place::Span;
+use crate::manifest::read::{Node, Reader};
+
+/// What is known of a table, for messages.
+pub(super) struct Info {
+    /// What it is, in a message: `a task`.
+    pub what: &'static str,
+    /// Its keys.
+    pub keys: &'static [&'static str],
+    /// Words of other tools, and the key that is meant by them here.
+    pub dialect: &'static [(&'static str, &'static str)],
+    /// Keys that are planned, and what to do without them.
+    pub later: &'static [(&'static str, &'static str)],
+}
+
+/// A struct made by [`table!`].
+pub(super) trait Table: JsonSchema + Default + Custom {
+    /// What is known of it.
+    const INFO: &'static Info;
+
+    /// Reads the value of a key; false if the table has no such key.
+    fn fill(&mut self, name: &str, key: Span, node: &Node<'_>, reader: &mut Reader<'_>) -> bool;
+
+    /// Notes that a key was there, or meant, and could not be used.
+    fn mark_broken(&mut self, key: &'static str);
+}
+
+/// What a table has beyond its keys.
+pub(super) trait Custom {
+    /// See [`Info::dialect`].
+    const DIALECT: &'static [(&'static str, &'static str)] = &[];
+    /// See [`Info::later`].
+    const LATER: &'static [(&'static str, &'static str)] = &[];
+
+    /// Adds what the types of the keys cannot say to the schema.
+    fn refine(_schema: &mut Schema) {}
+}
+
+/// Makes a struct whose fields are the keys of a table.
+macro_rules! table {
+    (
+        $(#[doc = $doc:literal])+
+        pub struct $name:ident is $what:literal {
+            $($(#[doc = $text:literal])+ pub $key:ident: $type:ty = $example:tt,)*
+        }
+        $($(#[doc = $more:literal])+ also $extra:ident: $extra_type:ty;)*
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, Default)]
+        pub struct $name {
+            $($(#[doc = $text])+ pub $key: $type,)*
+            $($(#[doc = $more])+ pub(crate) $extra: $extra_type,)*
+            /// Keys that were there, or meant, and could not be used.
+            pub(crate) broken: Vec<&'static str>,
+        }
+
+        impl $crate::manifest::table::Table for $name {
+            const INFO: &'static $crate::manifest::table::Info = &$crate::manifest::table::Info {
+                what: $what,
+                keys: &[$(stringify!($key)),*],
+                dialect: <Self as $crate::manifest::table::Custom>::DIALECT,
+                later: <Self as $crate::manifest::table::Custom>::LATER,
+            };
+
+            fn fill(
+                &mut self,
+                name: &str,
+                key: $crate::manifest::place::Span,
+                node: &$crate::manifest::read::Node<'_>,
+                reader: &mut $crate::manifest::read::Reader<'_>,
+            ) -> bool {
+                use $crate::manifest::read::Field;
+                match name {
+                    $(stringify!($key) => {
+                        if !reader.under(key, |reader| self.$key.fill(key, node, reader)) {
+                            self.broken.push(stringify!($key));
+                        }
+                    })*
+                    _ => return false,
+                }
+                true
+            }
+
+            fn mark_broken(&mut self, key: &'static str) {
+                self.broken.push(key);
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                use $crate::manifest::read::Field;
+                let properties = [$((
+                    stringify!($key),
+                    <$type as Field>::schema(generator),
+                    concat!($($text),+),
+                    serde_json::json!($example),
+                )),*];
+                let mut schema =
+                    $crate::manifest::table::object(concat!($($doc),+), properties);
+                <Self as $crate::manifest::table::Custom>::refine(&mut schema);
+                schema
+            }
+        }
+    };
+}
+pub(super) use table;
+
+/// The schema of a table with these keys: name, schema, description, example.
+pub(super) fn object<const N: usize>(
+    doc: &str,
+    keys: [(&'static str, Schema, &'static str, Json); N],
+) -> Schema {
+    let mut properties = Map::new();
+    for (name, mut schema, text, example) in keys {
+        schema.insert("description".to_owned(), prose(text).into());
+        schema.insert("examples".to_owned(), json!([example]));
+        properties.insert(name.to_owned(), schema.to_value());
+    }
+    schemars::json_schema!({
+        "type": "object",
+        "description": prose(doc),
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+/// A doc comment as prose for an editor: without the brackets of links.
+fn prose(doc: &str) -> String {
+    doc.replace("[`", "`").replace("`]", "`").trim().to_owned()
+}
+
+/// Reads a table, reporting every key that it does not have.
+pub(super) fn read<T: Table>(table: &DeTable<'_>, reader: &mut Reader<'_>) -> T {
+    reader.tables.push(T::INFO);
+    let mut read = T::default();
+    for (key, node) in table {
+        if !read.fill(key.get_ref(), key.span().into(), node, reader) {
+            let (fault, meant) = unknown_key(key.get_ref(), key.span(), &reader.tables);
+            reader.faults.push(fault);
+            if let Some(meant) = meant {
+                read.mark_broken(meant);
+            }
+        }
+    }
+    reader.tables.pop();
+    read
+}
+
+/// The fault of a key that the innermost of `tables` does not have, and the key that was meant.
+fn unknown_key(
+    key: &str,
+    span: Range<usize>,
+    tables: &[&'static Info],
+) -> (Diagnostic, Option<&'static str>) {
+    let Some((own, outer)) = tables.split_last() else {
+        return (Diagnostic::error("unknown-key", format!("unknown key `{key}`")).at(span), None);
+    };
+    if let Some((_, instead)) = own.later.iter().find(|(later, _)| *later == key) {
+        let fault = Diagnostic::error("not-supported-yet", format!("`{key}` is not supported yet"))
+            .at(span)
+            .hint(*instead);
+        return (fault, supported_meaning(key));
+    }
+    let fault =
+        Diagnostic::error("unknown-key", format!("unknown key `{key}` in {}", own.what)).at(span);
+    let dialect = own.dialect.iter().find(|(word, _)| *word == key).map(|(_, meant)| *meant);
+    if let Some(meant) = dialect {
+        return (fault.hint(format!("write `{meant}` instead")), Some(meant));
+    }
+    if let Some(owner) = outer.iter().rev().find(|table| table.keys.contains(&key)) {
+        let hint = format!(
+            "`{key}` is a key of {}: move it above the header of this table, or write this table \
+             inline as {{ … }}",
+            owner.what
+        );
+        return (fault.hint(hint), None);
+    }
+    if let Some(meant) = closest(key, own.keys.iter().copied()) {
+        return (fault.hint(format!("did you mean `{meant}`?")), Some(meant));
+    }
+    if let Some(place) = elsewhere(key, own) {
+        return (fault.hint(place), None);
+    }
+    let keys: Vec<_> = own.keys.iter().map(|key| format!("`{key}`")).collect();
+    (fault.hint(format!("its keys are {}", keys.join(", "))), None)
+}
+
+/// The keys that a planned key would have made unnecessary, so that they are not missed.
+fn supported_meaning(key: &str) -> Option<&'static str> {
+    matches!(key, "matrix" | "each").then_some("map")
+}
+
+/// Where a key belongs that stands in the wrong table.
+fn elsewhere(key: &str, own: &Info) -> Option<String> {
+    let places: [(&Info, &str); 5] = [
+        (crate::manifest::tables::Manifest::INFO, "at the top of the manifest, above any header"),
+        (crate::manifest::tables::Task::INFO, "in a task, below its `[[task]]`"),
+        (crate::manifest::tables::Executor::INFO, "in `[executor]`"),
+        (crate::manifest::tables::Wait::INFO, "in `[wait]`, or in the `wait` of a task"),
+        (crate::manifest::tables::Callback::INFO, "in a `[[callback]]`"),
+    ];
+    let (_, place) = places.iter().find(|(info, _)| {
+        info.what != own.what
+            && (info.keys.contains(&key) || info.dialect.iter().any(|(word, _)| *word == key))
+    })?;
+    Some(format!("`{key}` belongs {place}"))
+}
+
+/// The fault of a name in a table of the user's own names that is a key of a table around it: TOML
+/// gives every key below a header to that header, which is rarely what was meant.
+pub(super) fn misplaced(
+    header: &str,
+    key: &toml::Spanned<DeString<'_>>,
+    node: &Node<'_>,
+    tables: &[&'static Info],
+) -> Option<Diagnostic> {
+    let name = key.get_ref().as_ref();
+    // The innermost table is the one that the header belongs to.
+    let owner = tables.iter().rev().find(|table| table.keys.contains(&name))?;
+    let what = owner.what;
+    let message =
+        format!("`{name}` is a key of {what}, but here it belongs to the table `{header}`");
+    let hint = format!(
+        "move it above the header of `{header}`; if the name `{name}` is meant, write it inline: \
+         {header} = {{ {name} = … }}"
+    );
+    Some(
+        Diagnostic::error("misplaced-key", message)
+            .at(key.span().start..node.span().end.max(key.span().end))
+            .hint(hint),
+    )
+}

@@ -1,0 +1,192 @@
+//! What a run amounts to: counts, work done, the critical path, what was done when the job's wait
+//! returned. Works on the graph and the ledger alone; knows no format.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::graph::Graph;
+use crate::id::{NodeId, TaskId};
+use crate::ledger::{Ledger, Record};
+use crate::outcome::{Cause, State};
+use crate::time::Time;
+
+/// How many futures there are, and how many of them stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Counts {
+    /// All futures.
+    pub total: u32,
+    /// Ended with a result.
+    pub succeeded: u32,
+    /// Ended with an error.
+    pub failed: u32,
+    /// Stopped because they ran too long.
+    pub timed_out: u32,
+    /// Stopped or never started because something else ended.
+    pub cancelled: u32,
+    /// Never started because their condition did not hold.
+    pub skipped: u32,
+    /// Had more than one attempt.
+    pub retried: u32,
+}
+
+impl Counts {
+    /// The counts as the ledger stands now.
+    pub fn of(graph: &Graph, ledger: &Ledger) -> Self {
+        let mut counts = Self { total: graph.future_count(), ..Self::default() };
+        for node in graph.futures() {
+            counts.add(ledger.record(node));
+        }
+        counts
+    }
+
+    /// Counts one more future, which is among the total already.
+    pub fn add(&mut self, record: &Record) {
+        match record.state {
+            State::Pending | State::Running => {}
+            State::Succeeded => self.succeeded += 1,
+            State::Failed => self.failed += 1,
+            State::TimedOut => self.timed_out += 1,
+            State::Cancelled => self.cancelled += 1,
+            State::Skipped => self.skipped += 1,
+        }
+        if record.attempts > 1 {
+            self.retried += 1;
+        }
+    }
+
+    /// How many have ended.
+    pub fn done(&self) -> u32 {
+        self.succeeded + self.failed + self.timed_out + self.cancelled + self.skipped
+    }
+
+    /// How many failed or timed out.
+    pub fn failures(&self) -> u32 {
+        self.failed + self.timed_out
+    }
+}
+
+/// How long a future kept a worker busy: all its attempts, without the pauses between them.
+pub fn busy(record: &Record) -> Duration {
+    let earlier = record.detail.iter().flat_map(|detail| &detail.earlier);
+    let earlier: Duration = earlier.map(|attempt| attempt.ended.since(attempt.started)).sum();
+    if last_is_earlier(record) { earlier } else { earlier + record.elapsed() }
+}
+
+/// Whether the last attempt that was started is among the earlier ones: the future ended while it
+/// waited for its next attempt.
+pub fn last_is_earlier(record: &Record) -> bool {
+    let earlier = record.detail.as_ref().map_or(0, |detail| detail.earlier.len());
+    record.attempts as usize <= earlier
+}
+
+/// The time that all futures together kept workers busy.
+pub fn work(graph: &Graph, ledger: &Ledger) -> Duration {
+    graph.futures().map(|node| busy(ledger.record(node))).sum()
+}
+
+/// When the first attempt of a future started; `None` if it never ran.
+pub fn first_start(record: &Record) -> Option<Time> {
+    let earliest = record.detail.as_ref().and_then(|detail| detail.earlier.first());
+    match earliest {
+        Some(attempt) => Some(attempt.started),
+        None => (record.attempts > 0).then_some(record.started),
+    }
+}
+
+/// The chain of futures, each after the one before it, that together ran longest.
+///
+/// What comes after a group follows the slowest of those members that were done when the group's
+/// wait returned. Of equal chains it is the first in manifest order.
+pub fn critical_path(graph: &Graph, ledger: &Ledger) -> Vec<NodeId> {
+    let tasks = graph.tasks().len();
+    let mut length = vec![Duration::ZERO; tasks];
+    let mut previous: Vec<Option<TaskId>> = vec![None; tasks];
+    let mut slowest: Vec<Option<NodeId>> = vec![None; tasks];
+    for &task in graph.in_order() {
+        let after = graph.task(task).after.iter().copied();
+        let before = after.min_by_key(|task| (Reverse(length[task.index()]), *task));
+        let node = slowest_member(graph, ledger, task);
+        let own = node.map_or(Duration::ZERO, |node| busy(ledger.record(node)));
+        length[task.index()] = own + before.map_or(Duration::ZERO, |task| length[task.index()]);
+        previous[task.index()] = before;
+        slowest[task.index()] = node;
+    }
+    let mut at = (0..tasks).min_by_key(|&task| (Reverse(length[task]), task));
+    let mut path = Vec::new();
+    while let Some(task) = at {
+        path.extend(slowest[task]);
+        at = previous[task].map(TaskId::index);
+    }
+    path.reverse();
+    path
+}
+
+fn slowest_member(graph: &Graph, ledger: &Ledger, task: TaskId) -> Option<NodeId> {
+    let opened = group_opened(graph, ledger, task).unwrap_or(Time(u64::MAX));
+    let members = graph.members(task).map(NodeId);
+    members
+        .filter(|&node| ledger.record(node).attempts > 0 && ledger.record(node).ended <= opened)
+        .min_by_key(|&node| (Reverse(busy(ledger.record(node))), node))
+}
+
+/// When a group's wait returned, as far as its members tell: its clock started when the first of
+/// them became ready. `None` if it has not returned or nothing in it ran.
+fn group_opened(graph: &Graph, ledger: &Ledger, task: TaskId) -> Option<Time> {
+    let after = ledger.group(task)?.after;
+    let members = graph.members(task).map(|node| ledger.record(NodeId(node)));
+    let ready = members.filter(|record| record.attempts > 0).map(|record| record.ready).min()?;
+    Some(ready.after(after))
+}
+
+/// How many members of a group were not done when its wait returned, and how many it has.
+pub fn unfinished_in_group(graph: &Graph, ledger: &Ledger, task: TaskId) -> (u32, u32) {
+    let opened = group_opened(graph, ledger, task).unwrap_or_default();
+    let stopped = Some(Cause::Wait(graph.gate(task)));
+    let members = graph.members(task);
+    let all = members.len() as u32;
+    let done = members.map(|node| ledger.record(NodeId(node))).filter(|record| {
+        record.state.is_done() && record.ended <= opened && record.cause() != stopped
+    });
+    (all - done.count() as u32, all)
+}
+
+/// For each node, whether it was done when the job's wait returned; if it did not, whether it is
+/// done now.
+pub fn done_at_return(graph: &Graph, ledger: &Ledger) -> Vec<bool> {
+    let mut done = vec![false; graph.node_count()];
+    let completed = ledger.returned.as_ref().map_or(usize::MAX, |returned| returned.completed);
+    for node in ledger.completion.iter().take(completed) {
+        done[node.index()] = true;
+    }
+    done
+}
+
+/// The futures that the job's wait looks at, in submission order.
+pub fn waited_for(graph: &Graph) -> impl Iterator<Item = NodeId> {
+    let tasks = graph.tasks().map(|(task, _)| task).filter(|&task| graph.is_inside(task));
+    tasks.flat_map(|task| graph.members(task)).map(NodeId)
+}
+
+/// How many futures were not done when the job's wait returned, and how many it looks at.
+pub fn unfinished(graph: &Graph, ledger: &Ledger) -> (u32, u32) {
+    let done = done_at_return(graph, ledger);
+    waited_for(graph)
+        .fold((0, 0), |(left, all), node| (left + u32::from(!done[node.index()]), all + 1))
+}
+
+/// The futures that failed or timed out, in submission order.
+pub fn failures<'a>(graph: &'a Graph, ledger: &'a Ledger) -> impl Iterator<Item = NodeId> + 'a {
+    graph.futures().filter(|&node| ledger.record(node).state.is_failure())
+}
+
+/// The groups whose own wait failed, in manifest order.
+pub fn failed_groups<'a>(
+    graph: &'a Graph,
+    ledger: &'a Ledger,
+) -> impl Iterator<Item = TaskId> + 'a {
+    let failed = |task: TaskId| ledger.group(task).is_some_and(|group| !group.success);
+    graph.tasks().map(|(task, _)| task).filter(move |&task| failed(task))
+}

@@ -1,1 +1,0 @@
-//! The screen: live display, plain lines, task output, the end summary.

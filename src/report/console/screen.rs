@@ -1,0 +1,153 @@
+//! The two streams and the live display between them: what is written to either first takes the
+//! display away. Knows nothing of runs.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use anstyle::Style;
+
+use super::board::Board;
+use crate::outcome::{Captured, Stream};
+
+/// Where everything is shown.
+pub(super) struct Screen {
+    /// `None` if standard output is for something else.
+    stdout: Option<Sink>,
+    stderr: Sink,
+    board: Option<Board>,
+    color: bool,
+    /// Whether what was written last, to either stream, ended with a newline.
+    fresh: bool,
+}
+
+impl Screen {
+    pub(super) fn new(
+        stdout: Option<Box<dyn Write + Send>>,
+        stderr: Box<dyn Write + Send>,
+        board: Option<Board>,
+        color: bool,
+    ) -> Self {
+        let stdout = stdout.map(|out| Sink::new(out, "standard output"));
+        Self { stdout, stderr: Sink::new(stderr, "standard error"), board, color, fresh: true }
+    }
+
+    /// Writes a line of jobrun's own: a word in front, padded, and the rest.
+    pub(super) fn labelled(&mut self, style: Style, word: &str, rest: &str) {
+        let pad = 5usize.saturating_sub(word.len());
+        let word = self.painted(style, word);
+        self.say(&format!("{word}{:pad$}{rest}", ""));
+    }
+
+    /// Writes lines of jobrun's own; they begin on a line of their own.
+    pub(super) fn say(&mut self, lines: &str) {
+        let start = if self.fresh { "" } else { "\n" };
+        let text = format!("{start}{lines}\n");
+        let stderr = &mut self.stderr;
+        aside(self.board.as_ref(), || stderr.write(text.as_bytes()));
+        self.fresh = true;
+    }
+
+    /// Text in a style, if there are colours.
+    pub(super) fn painted(&self, style: Style, text: &str) -> String {
+        if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    /// Passes on what a task wrote, byte for byte.
+    pub(super) fn pass(&mut self, stream: Stream, bytes: &[u8]) {
+        let Some(last) = bytes.last() else { return };
+        let sink = sink(&mut self.stdout, &mut self.stderr, stream);
+        aside(self.board.as_ref(), || sink.write(bytes));
+        self.fresh = *last == b'\n';
+    }
+
+    /// Passes on all of a stream, from its file if it was too large to keep.
+    ///
+    /// # Errors
+    /// If the file cannot be read; what could be read of it was passed on.
+    pub(super) fn pass_captured(&mut self, stream: Stream, captured: &Captured) -> io::Result<()> {
+        let Some(path) = &captured.path else {
+            self.pass(stream, &captured.kept);
+            return Ok(());
+        };
+        let mut file = File::open(path)?;
+        let sink = sink(&mut self.stdout, &mut self.stderr, stream);
+        self.fresh = captured.kept.ends_with(b"\n");
+        aside(self.board.as_ref(), || copy(&mut file, sink))
+    }
+
+    /// Tells the live display something, if there is one.
+    pub(super) fn board(&mut self, tell: impl FnOnce(&mut Board)) {
+        if let Some(board) = &mut self.board {
+            tell(board);
+        }
+    }
+
+    pub(super) fn has_board(&self) -> bool {
+        self.board.is_some()
+    }
+
+    /// Takes the live display away for good.
+    pub(super) fn close_board(&mut self) {
+        self.board = None;
+    }
+
+    /// The first error of either stream, each once.
+    pub(super) fn check(&mut self) -> io::Result<()> {
+        let errors = self.stdout.iter_mut().chain([&mut self.stderr]);
+        errors.filter_map(|sink| sink.error.take()).next().map_or(Ok(()), Err)
+    }
+}
+
+fn sink<'a>(stdout: &'a mut Option<Sink>, stderr: &'a mut Sink, stream: Stream) -> &'a mut Sink {
+    match (stream, stdout) {
+        (Stream::Stdout, Some(stdout)) => stdout,
+        _ => stderr,
+    }
+}
+
+/// Does something while the live display is not there.
+fn aside<R>(board: Option<&Board>, act: impl FnOnce() -> R) -> R {
+    match board {
+        Some(board) => board.aside(act),
+        None => act(),
+    }
+}
+
+fn copy(file: &mut File, sink: &mut Sink) -> io::Result<()> {
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(_) if sink.dead => return Ok(()),
+            Ok(len) => sink.write(&piece[..len]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A stream that is written to until it fails.
+struct Sink {
+    out: Box<dyn Write + Send>,
+    name: &'static str,
+    error: Option<io::Error>,
+    dead: bool,
+}
+
+impl Sink {
+    fn new(out: Box<dyn Write + Send>, name: &'static str) -> Self {
+        Self { out, name, error: None, dead: false }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if self.dead {
+            return;
+        }
+        // Flushed at once, so that the two streams stay in order where they meet.
+        if let Err(error) = self.out.write_all(bytes).and_then(|()| self.out.flush()) {
+            self.dead = true;
+            let message = format!("cannot write to {}: {error}", self.name);
+            self.error = Some(io::Error::new(error.kind(), message));
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! The driver's loop: feeds notices to the schedule, carries its actions out, writes the ledger,
+//! sends events.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
+
+use crate::bind::{self, Binder, RunFacts};
+use crate::callback::Callbacks;
+use crate::event::{Event, Stamped};
+use crate::executor::Backend;
+use crate::id::{ExecutorId, NodeId, ResourceId};
+use crate::job::{self, Job};
+use crate::ledger::{Attempt, JobReturn, Ledger};
+use crate::outcome::{Captured, Cause, Failure, FailureKind, Outcome, State};
+use crate::report::spans::Spans;
+use crate::report::{Observer, RunView};
+use crate::run::Facts;
+use crate::schedule::{Action, End, Options, Schedule};
+use crate::time::Time;
+use crate::work::{Done, Notice, Start, Stop, Work};
+
+/// How many plain calls may wait in an executor for a free worker, so that short ones need no round
+/// trip each.
+const AHEAD: u32 = 256;
+
+/// What stays in memory of an output once its observers have seen it, in bytes.
+const TAIL: usize = 2048;
+
+/// Runs one job in the world that its backend is.
+pub struct Driver<'a, B> {
+    job: &'a Job,
+    facts: &'a Facts,
+    backend: B,
+    schedule: Schedule<'a>,
+    ledger: Ledger,
+    observers: Vec<Box<dyn Observer + 'a>>,
+    callbacks: Callbacks<'a>,
+    binder: Binder<'a>,
+    spans: Spans,
+    /// When calls that may run only so long must have ended.
+    deadlines: BinaryHeap<Reverse<(Time, NodeId, u32)>>,
+    /// Attempts whose future has timed out, while their worker is still busy with them.
+    abandoned: HashSet<(NodeId, u32)>,
+    /// Why each executor can run nothing any more.
+    broken: Vec<Option<String>>,
+    /// Whether any observer wants output as it comes.
+    live: bool,
+    seq: u64,
+}
+
+impl<'a, B: Backend> Driver<'a, B> {
+    /// A driver that has not begun.
+    pub fn new(
+        job: &'a Job,
+        facts: &'a Facts,
+        backend: B,
+        observers: Vec<Box<dyn Observer + 'a>>,
+        callbacks: Callbacks<'a>,
+    ) -> Self {
+        Self {
+            job,
+            facts,
+            backend,
+            schedule: Schedule::new(&job.graph, Options { seed: facts.seed(), ahead: AHEAD }),
+            ledger: Ledger::new(&job.graph),
+            live: observers.iter().any(|observer| observer.wants_output()),
+            observers,
+            callbacks,
+            binder: Binder::new(job, &RunFacts { run_id: facts.run_id.clone() }),
+            spans: Spans::new(job, &facts.run_id, facts.traceparent.as_deref()),
+            deadlines: BinaryHeap::new(),
+            abandoned: HashSet::new(),
+            broken: vec![None; job.graph.executors().len()],
+            seq: 0,
+        }
+    }
+
+    /// Runs the job until every future and every callback has ended.
+    pub fn run(mut self) -> Ledger {
+        self.emit(Event::JobStarted);
+        self.schedule.start(self.backend.now());
+        self.work_off();
+        self.ledger.finished = self.backend.now();
+        self.note_peaks();
+        self.callbacks.job_ended(&view(self.job, self.facts, &self.ledger));
+        self.work_off();
+        self.ledger.finished = self.backend.now();
+        self.emit(Event::JobFinished);
+        self.spans.job_finished(&self.ledger);
+        self.ledger
+    }
+
+    /// The loop: until the schedule is finished and no callback is left.
+    fn work_off(&mut self) {
+        loop {
+            while let Some(action) = self.schedule.next_action() {
+                self.act(action);
+            }
+            self.start_callbacks();
+            if self.schedule.is_finished() && self.callbacks.is_idle() {
+                return;
+            }
+            match self.backend.next(self.next_deadline()) {
+                Some(notice) => self.notice(notice),
+                None => self.tick(),
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        let call = self.deadlines.peek().map(|Reverse((at, ..))| *at);
+        [self.schedule.next_deadline(), call].into_iter().flatten().min()
+    }
+
+    /// Something's time has come.
+    fn tick(&mut self) {
+        let now = self.backend.now();
+        while let Some(Reverse((at, node, attempt))) = self.deadlines.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.deadlines.pop();
+            self.overran(now, node, attempt);
+        }
+        self.schedule.tick(now);
+    }
+
+    /// What the schedule has decided.
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Start { node, attempt, ready, units, ahead } => {
+                self.start(node, attempt, ready, &units, ahead);
+            }
+            Action::Stop { node, how } => self.backend.stop(node, how),
+            Action::Settle { node, state, cause } => self.settle(node, state, cause),
+            Action::Retry { node, attempt, at } => self.retry(node, attempt, at),
+            Action::GroupReturned { task, how } => {
+                self.ledger.groups[task.index()] = Some(how);
+                self.emit(Event::GroupReturned { task });
+            }
+            Action::JobReturned { how } => {
+                let completed = self.ledger.completion.len();
+                self.ledger.returned = Some(JobReturn { how, completed });
+                self.emit(Event::JobReturned);
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        node: NodeId,
+        attempt: u32,
+        ready: Time,
+        units: &[(ResourceId, Vec<u32>)],
+        ahead: bool,
+    ) {
+        let task = self.job.graph.task(self.job.graph.task_of(node));
+        let record = self.ledger.record_mut(node);
+        record.attempts = attempt;
+        if attempt == 1 {
+            record.ready = ready;
+        }
+        // Only a child can be told.
+        let traceparent =
+            if self.is_call(node) { String::new() } else { self.spans.traceparent(node, attempt) };
+        let bound = self.binder.bind(&bind::Attempt {
+            node,
+            attempt,
+            units,
+            traceparent: &traceparent,
+        });
+        match bound {
+            Ok(work) => {
+                let span = self.spans.attempt(node, attempt);
+                self.backend.start(Start {
+                    node,
+                    attempt,
+                    executor: task.executor,
+                    work,
+                    timeout: task.timeout,
+                    grace: task.grace,
+                    announce: !ahead,
+                    live: self.live,
+                    span,
+                });
+            }
+            Err(failure) => {
+                let now = self.backend.now();
+                self.ended(Done {
+                    node,
+                    attempt,
+                    worker: 0,
+                    started: now,
+                    ended: now,
+                    outcome: Outcome::Failed(failure),
+                    child: None,
+                });
+            }
+        }
+    }
+
+    /// Whether a future calls a function, rather than running a child.
+    fn is_call(&self, node: NodeId) -> bool {
+        let spec = self.job.spec(self.job.graph.task_of(node));
+        matches!(spec.action, job::Action::Call { .. })
+    }
+
+    /// The only place where a future's final state is written.
+    fn settle(&mut self, node: NodeId, state: State, cause: Option<Cause>) {
+        let executor = self.job.graph.task(self.job.graph.task_of(node)).executor;
+        let record = self.ledger.record_mut(node);
+        record.state = state;
+        if let Some(cause) = cause {
+            record.detail_mut().cause = Some(cause);
+        }
+        if state == State::Failed && record.failure().is_none() {
+            // It was never told why itself: its executor broke before it started.
+            let why = self.broken[executor.index()].as_deref().unwrap_or("the executor is broken");
+            record.detail_mut().failure = Some(Failure::new(FailureKind::BrokenExecutor, why));
+        }
+        self.ledger.completion.push(node);
+        self.spans.settled(node, state);
+        self.emit(Event::Finished { node });
+        if let Some(detail) = &mut self.ledger.record_mut(node).detail {
+            keep_tail(&mut detail.stdout);
+            keep_tail(&mut detail.stderr);
+        }
+    }
+
+    fn retry(&mut self, node: NodeId, attempt: u32, at: Time) {
+        let record = self.ledger.record_mut(node);
+        let (started, ended) = (record.started, record.ended);
+        record.state = State::Pending;
+        let detail = record.detail_mut();
+        let failure = detail.failure.take();
+        let timed_out = failure.as_ref().is_some_and(|it| it.kind == FailureKind::Timeout);
+        detail.earlier.push(Attempt {
+            state: if timed_out { State::TimedOut } else { State::Failed },
+            started,
+            ended,
+            exit_code: detail.exit_code.take(),
+            signal: detail.signal.take(),
+            failure,
+        });
+        self.emit(Event::Retry { node, attempt, at });
+    }
+
+    /// What the backend tells.
+    fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Started { node, attempt, worker, at } => {
+                self.started(node, attempt, worker, at);
+            }
+            Notice::Output { node, stream, bytes } => {
+                self.emit(Event::Output { node, stream, bytes });
+            }
+            Notice::Ended(done) => self.ended(done),
+            Notice::Recalled { node, .. } => {
+                self.schedule.recalled(self.backend.now(), node);
+            }
+            Notice::Broken { executor, message } => self.broke(executor, message),
+            Notice::Warning(message) => self.emit(Event::Warning { message }),
+            Notice::Signal(signal) => self.interrupted(signal),
+            Notice::Callback { key, error, elapsed } => {
+                if let Some(record) = self.callbacks.ended(key, error, elapsed) {
+                    self.ledger.callbacks.push(record);
+                    self.emit(Event::CallbackEnded);
+                }
+            }
+        }
+    }
+
+    fn started(&mut self, node: NodeId, attempt: u32, worker: u32, at: Time) {
+        let record = self.ledger.record_mut(node);
+        record.state = State::Running;
+        record.worker = worker;
+        record.started = at;
+        self.spans.started(node, worker);
+        let task = self.job.graph.task(self.job.graph.task_of(node));
+        if let Some(timeout) = task.timeout.filter(|_| self.is_call(node)) {
+            self.deadlines.push(Reverse((at.after(timeout), node, attempt)));
+        }
+        self.emit(Event::Started { node, attempt, worker });
+    }
+
+    /// An attempt ended: its record is written, then the schedule decides what that means.
+    fn ended(&mut self, done: Done) {
+        let (node, now) = (done.node, self.backend.now());
+        if self.abandoned.remove(&(node, done.attempt)) {
+            self.schedule.freed(now, node);
+            return;
+        }
+        if self.ledger.record(node).state == State::Pending && done.worker > 0 {
+            // Nobody announced it, because it was handed over ahead.
+            self.started(node, done.attempt, done.worker, done.started);
+        }
+        self.spans.ended(&done);
+        let record = self.ledger.record_mut(node);
+        record.started = done.started;
+        record.ended = done.ended;
+        record.worker = done.worker;
+        let exit_code = done.child.as_ref().and_then(|child| child.exit_code);
+        if let Some(child) = done.child {
+            let detail = record.detail_mut();
+            detail.exit_code = child.exit_code;
+            detail.signal = child.signal;
+            detail.stdout = child.stdout;
+            detail.stderr = child.stderr;
+        }
+        match done.outcome {
+            Outcome::Succeeded(result) => {
+                record.result = result;
+                self.schedule.ended(now, node, End::Succeeded);
+            }
+            Outcome::Failed(failure) => {
+                record.detail_mut().failure = Some(failure.clone());
+                self.schedule.ended(now, node, End::Failed { failure: &failure, exit_code });
+            }
+            Outcome::TimedOut(failure) => {
+                record.detail_mut().failure = Some(failure);
+                self.schedule.ended(now, node, End::TimedOut);
+            }
+            Outcome::Cancelled => self.schedule.ended(now, node, End::Cancelled),
+        }
+    }
+
+    /// A call has run past its timeout. The future is timed out now; its worker is busy until the
+    /// function returns or the worker process is replaced.
+    fn overran(&mut self, now: Time, node: NodeId, attempt: u32) {
+        let record = self.ledger.record_mut(node);
+        if record.state != State::Running || record.attempts != attempt {
+            return;
+        }
+        let timeout = self.job.graph.task(self.job.graph.task_of(node)).timeout.unwrap_or_default();
+        let message = format!("ran longer than {}", humantime::format_duration(timeout));
+        record.ended = now;
+        record.detail_mut().failure = Some(Failure::new(FailureKind::Timeout, message));
+        self.abandoned.insert((node, attempt));
+        self.backend.stop(node, Stop::Stop);
+        self.schedule.overran(now, node);
+    }
+
+    fn broke(&mut self, executor: ExecutorId, message: String) {
+        self.emit(Event::Warning {
+            message: format!(
+                "executor `{}` is broken: {message}",
+                self.job.graph.executor(executor).name
+            ),
+        });
+        self.broken[executor.index()] = Some(message);
+        self.schedule.broke(self.backend.now(), executor);
+    }
+
+    /// The first signal stops the run in order, a second one at once.
+    fn interrupted(&mut self, signal: i32) {
+        let now = self.backend.now();
+        if self.ledger.interrupted.is_none() {
+            self.ledger.interrupted = Some(signal);
+            self.emit(Event::Interrupted { signal });
+            self.schedule.interrupt(now);
+        } else {
+            self.schedule.kill(now);
+            self.callbacks.kill();
+        }
+    }
+
+    fn emit(&mut self, event: Event) {
+        let stamped = Stamped { seq: self.seq, at: self.backend.now(), event };
+        self.seq += 1;
+        let view = view(self.job, self.facts, &self.ledger);
+        let mut errors = Vec::new();
+        for observer in &mut self.observers {
+            if let Err(error) = observer.observe(&stamped, &view) {
+                errors.push(error.to_string());
+            }
+        }
+        self.callbacks.observe(&stamped, &view);
+        for error in errors {
+            if !self.ledger.errors.contains(&error) {
+                self.ledger.errors.push(error);
+            }
+        }
+    }
+}
+
+fn view<'a>(job: &'a Job, facts: &'a Facts, ledger: &'a Ledger) -> RunView<'a> {
+    RunView { job, ledger, run_id: &facts.run_id, started_at: facts.started_at }
+}
+
+/// Lets go of what only observers of the end of a future need.
+fn keep_tail(captured: &mut Captured) {
+    if captured.kept.len() > TAIL {
+        captured.kept.drain(..captured.kept.len() - TAIL);
+        captured.kept.shrink_to_fit();
+    }
+}

@@ -1,0 +1,177 @@
+//! Runs a job. Messages in, events out; knows nothing of manifests or report formats.
+
+mod driver;
+
+use std::io;
+use std::time::SystemTime;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use crate::callback::Callbacks;
+use crate::executor::Backend;
+use crate::executor::local::Local;
+use crate::exit::Exit;
+use crate::functions::Functions;
+use crate::job::Job;
+use crate::ledger::Ledger;
+use crate::report::{Observer, RunView};
+use crate::run::driver::Driver;
+use crate::time::Clock;
+use crate::work::Notice;
+
+/// The facts of a run that nothing in it changes.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The id of the run: letters, digits and `-`.
+    pub run_id: String,
+    /// When it started, by the wall clock.
+    pub started_at: SystemTime,
+    /// The trace that the run is a part of, as `TRACEPARENT` gives it.
+    pub traceparent: Option<String>,
+}
+
+impl Facts {
+    /// The facts of a run that starts now, in the environment of this process.
+    pub fn now() -> Self {
+        let started_at = SystemTime::now();
+        Self {
+            run_id: run_id(started_at),
+            started_at,
+            traceparent: std::env::var("TRACEPARENT").ok(),
+        }
+    }
+
+    /// A number that differs from run to run, for jitter.
+    fn seed(&self) -> u64 {
+        let hash = blake3::hash(self.run_id.as_bytes());
+        hash.as_bytes()[..8].iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+    }
+}
+
+/// The time to the second, for people, and something that tells runs of one second apart.
+fn run_id(now: SystemTime) -> String {
+    let time = humantime::format_rfc3339_seconds(now).to_string();
+    let digits: String = time.chars().filter(char::is_ascii_digit).collect();
+    let (date, clock) = digits.split_at(8);
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let salt = format!("{}:{}", std::process::id(), since.as_nanos());
+    let hash = blake3::hash(salt.as_bytes()).to_hex();
+    format!("{date}-{clock}-{}", &hash[..6])
+}
+
+/// A run that is being prepared.
+///
+/// ```
+/// use jobrun::{Functions, Manifest, Runner};
+///
+/// let functions = Functions::builtin();
+/// let manifest = Manifest::from_text("[[task]]\nname = 'sum'\ncall = 'sum_to'\nargs = [10]")?;
+/// let job = jobrun::compile(&manifest, &functions, &Default::default())?;
+/// let finished = Runner::new(&job).functions(functions).run()?;
+/// assert_eq!(finished.result(&job, "sum"), Some(55.into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Runner<'a> {
+    job: &'a Job,
+    functions: Functions,
+    observers: Vec<Box<dyn Observer + 'a>>,
+    facts: Facts,
+    notices: (Sender<Notice>, Receiver<Notice>),
+}
+
+impl<'a> Runner<'a> {
+    /// A run of `job` with the built-in functions and no observers.
+    pub fn new(job: &'a Job) -> Self {
+        Self {
+            job,
+            functions: Functions::builtin(),
+            observers: Vec::new(),
+            facts: Facts::now(),
+            notices: unbounded(),
+        }
+    }
+
+    /// The functions that calls may name; those the job was compiled with.
+    #[must_use]
+    pub fn functions(mut self, functions: Functions) -> Self {
+        self.functions = functions;
+        self
+    }
+
+    /// One more observer; they are told in the order in which they were added.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer + 'a) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// The id that the run will have.
+    pub fn run_id(&self) -> &str {
+        &self.facts.run_id
+    }
+
+    /// What stops the run from another thread.
+    pub fn handle(&self) -> Handle {
+        Handle(self.notices.0.clone())
+    }
+
+    /// Takes the channel that notices come through, so that somebody can send before the run begins.
+    #[must_use]
+    pub(crate) fn notices(mut self, sender: Sender<Notice>, receiver: Receiver<Notice>) -> Self {
+        self.notices = (sender, receiver);
+        self
+    }
+
+    /// Runs the job on this machine until every future and callback has ended.
+    ///
+    /// # Errors
+    /// If the run cannot even start: a failed task is no error.
+    pub fn run(self) -> io::Result<Finished> {
+        let clock = Clock::start();
+        let backend = Local::new(self.job, &self.functions, clock, &self.facts.run_id, self.notices.clone())?;
+        Ok(self.run_on(backend))
+    }
+
+    /// Runs the job in another world, for example under a virtual clock.
+    pub fn run_on(self, backend: impl Backend) -> Finished {
+        let callbacks = Callbacks::new(self.job, &self.functions, &self.facts.run_id, self.notices.0);
+        let driver = Driver::new(self.job, &self.facts, backend, self.observers, callbacks);
+        let ledger = driver.run();
+        Finished { exit: Exit::of(&self.job.graph, &ledger), ledger, facts: self.facts }
+    }
+}
+
+/// Stops a run from another thread. Does nothing once the run has ended.
+#[derive(Clone, Debug)]
+pub struct Handle(Sender<Notice>);
+
+impl Handle {
+    /// Asks the run to stop as `signal` would: children are stopped, clean-up tasks still run, and
+    /// reports are written. Asked again, it stops at once.
+    pub fn interrupt(&self, signal: i32) {
+        let _ = self.0.send(Notice::Signal(signal));
+    }
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub exit: Exit,
+    /// What is known of every future.
+    pub ledger: Ledger,
+    /// Its id and start.
+    pub facts: Facts,
+}
+
+impl Finished {
+    /// What observers saw at the end; `job` is the one that was run.
+    pub fn view<'a>(&'a self, job: &'a Job) -> RunView<'a> {
+        RunView {
+            job,
+            ledger: &self.ledger,
+            run_id: &self.facts.run_id,
+            started_at: self.facts.started_at,
+        }
+    }
+}

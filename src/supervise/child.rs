@@ -1,0 +1,196 @@
+//! One child that runs: its streams, its phase, its end. Knows nothing of other children.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::event::epoll;
+use rustix::io::Errno;
+
+use crate::outcome::Stream;
+use crate::rundir::RunDir;
+use crate::supervise::capture::Capture;
+use crate::supervise::end::{ChildEnd, How};
+use crate::supervise::message::{ChildEvent, Request, Sink};
+use crate::supervise::spawn::Spawned;
+use crate::supervise::worker::signal_group;
+use crate::time::{Clock, Time};
+use crate::work::{ChildDone, ResultKind};
+
+/// A stream that still has more after so many reads lets others go first.
+const READS_AT_ONCE: usize = 16;
+
+/// A child that was spawned and has not been reaped.
+pub(crate) struct Child {
+    pub(crate) key: u64,
+    name: String,
+    process: process::Child,
+    /// Until its process has ended.
+    pub(crate) pidfd: Option<OwnedFd>,
+    pub(crate) stdout: Output,
+    pub(crate) stderr: Output,
+    live: bool,
+    pub(crate) started: Time,
+    pub(crate) exited: Option<Time>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) grace: Duration,
+    pub(crate) phase: Phase,
+    pub(crate) stopped: Option<Stopped>,
+    /// While running: its timeout. While stopping: the end of its grace. After its exit: when its
+    /// streams are given up.
+    pub(crate) deadline: Option<Time>,
+    pub(crate) leaked: bool,
+    ok_exit: Arc<[i32]>,
+    result: ResultKind,
+}
+
+/// One of its streams.
+pub(crate) struct Output {
+    /// Until it has ended.
+    pub(crate) fd: Option<OwnedFd>,
+    capture: Capture,
+}
+
+/// How far its end has been brought about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Not at all.
+    Running,
+    /// Its group was sent SIGTERM.
+    Stopping,
+    /// Its group was sent SIGKILL.
+    Killed,
+}
+
+/// Why it was stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    ByTimeout,
+    ByRequest,
+}
+
+/// Whether there is anything to wait for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Its process runs or its streams are open.
+    Going,
+    /// Its process has ended and both streams were read to the end.
+    Complete,
+}
+
+impl Child {
+    pub(crate) fn new(request: Request, spawned: Spawned, started: Time) -> Self {
+        let output = |fd| Output { fd: Some(fd), capture: Capture::default() };
+        Self {
+            key: request.key,
+            name: request.name,
+            process: spawned.process,
+            pidfd: spawned.pidfd,
+            stdout: output(spawned.stdout),
+            stderr: output(spawned.stderr),
+            live: request.live,
+            started,
+            exited: None,
+            timeout: request.timeout,
+            grace: request.grace,
+            phase: Phase::Running,
+            stopped: None,
+            deadline: None,
+            leaked: false,
+            ok_exit: request.command.ok_exit,
+            result: request.command.result,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        let open = self.stdout.fd.is_some() || self.stderr.fd.is_some();
+        if open || self.exited.is_none() { Progress::Going } else { Progress::Complete }
+    }
+
+    /// Sends a signal to its whole group. It has not been reaped, so the group is still its own.
+    pub(crate) fn signal(&self, signal: i32) {
+        signal_group(self.pid(), signal);
+    }
+
+    /// Reads what a stream has to say. At its end it is taken out of `epoll` before it is closed:
+    /// a child that is just being spawned may still hold a copy.
+    pub(crate) fn read(
+        &mut self,
+        stream: Stream,
+        buffer: &mut [u8],
+        epoll: BorrowedFd<'_>,
+        files: &RunDir,
+        sink: &Sink,
+    ) {
+        let (output, suffix) = match stream {
+            Stream::Stdout => (&mut self.stdout, "stdout"),
+            Stream::Stderr => (&mut self.stderr, "stderr"),
+        };
+        for _ in 0..READS_AT_ONCE {
+            let Some(fd) = &output.fd else { return };
+            let data = match rustix::io::read(fd, &mut *buffer) {
+                Ok(count) if count > 0 => &buffer[..count],
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => continue,
+                Ok(_) | Err(_) => {
+                    let _ = epoll::delete(epoll, fd);
+                    output.fd = None;
+                    return;
+                }
+            };
+            let open = || files.file(&format!("{}.{suffix}", self.name));
+            if let Err(error) = output.capture.push(data, open) {
+                let message = format!("{}: cannot keep all of its {suffix}: {error}", self.name);
+                sink(self.key, ChildEvent::Warning(message));
+            }
+            if self.live {
+                sink(self.key, ChildEvent::Output { stream, bytes: data.into() });
+            }
+            if data.len() < buffer.len() {
+                // Nothing more for now; if there is, epoll says so.
+                return;
+            }
+        }
+    }
+
+    /// Kills what is left of its group, reaps it and says how it ended. Its process has ended.
+    pub(crate) fn finish(mut self, epoll: BorrowedFd<'_>, clock: Clock) -> ChildEnd {
+        self.signal(libc::SIGKILL);
+        for fd in [&self.stdout.fd, &self.stderr.fd].into_iter().flatten() {
+            let _ = epoll::delete(epoll, fd);
+        }
+        let status = self.process.wait();
+        let how = match (self.stopped, self.timeout, &status) {
+            (Some(Stopped::ByRequest), ..) => How::Stopped,
+            (Some(Stopped::ByTimeout), limit, _) => How::TimedOut(limit.unwrap_or_default()),
+            (None, _, Ok(status)) => How::Ended(*status),
+            (None, _, Err(error)) => How::Lost(lost(error)),
+        };
+        let status = status.ok();
+        ChildEnd {
+            started: self.started,
+            ended: self.exited.unwrap_or_else(|| clock.now()),
+            how,
+            leaked: self.leaked,
+            child: ChildDone {
+                exit_code: status.and_then(|status| status.code()),
+                signal: status.and_then(|status| status.signal()),
+                stdout: self.stdout.capture.finish(),
+                stderr: self.stderr.capture.finish(),
+            },
+            ok_exit: self.ok_exit,
+            result: self.result,
+        }
+    }
+}
+
+fn lost(error: &io::Error) -> String {
+    format!("its exit code is not known: {error}")
+}

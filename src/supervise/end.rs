@@ -1,0 +1,83 @@
+//! How a child ended, in words and as an outcome. Knows nothing of how it was run.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::guard::describe_signal;
+use crate::outcome::{Failure, FailureKind, Outcome};
+use crate::supervise::result;
+use crate::time::Time;
+use crate::work::{ChildDone, ResultKind};
+
+/// The end of a child.
+#[derive(Clone, Debug)]
+pub struct ChildEnd {
+    /// When it started; for one that could not be started, when that was tried.
+    pub started: Time,
+    /// When its process ended.
+    pub ended: Time,
+    /// How.
+    pub how: How,
+    /// Whether something it had started still held its output open when it had ended. That was
+    /// killed if it was of its process group.
+    pub leaked: bool,
+    /// Its exit code or signal and what it wrote.
+    pub child: ChildDone,
+    /// The exit codes that are a success.
+    pub ok_exit: Arc<[i32]>,
+    /// What becomes of its standard output.
+    pub result: ResultKind,
+}
+
+/// How a child ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It was never started: why, for people.
+    NotSpawned(String),
+    /// By itself, or by somebody else's signal.
+    Ended(ExitStatus),
+    /// It ran longer than this and was stopped.
+    TimedOut(Duration),
+    /// It was stopped because that was asked for.
+    Stopped,
+    /// Something else took its exit status: what is known of that, for people.
+    Lost(String),
+}
+
+impl ChildEnd {
+    /// What this means for the attempt. A result is made from standard output, which is read back
+    /// from its file if it is large.
+    pub fn outcome(&self) -> Outcome {
+        let failed = |kind, message| Outcome::Failed(Failure::new(kind, message));
+        match &self.how {
+            How::NotSpawned(why) => failed(FailureKind::Spawn, why.clone()),
+            How::Lost(why) => failed(FailureKind::Exit, why.clone()),
+            How::Stopped => Outcome::Cancelled,
+            How::TimedOut(limit) => Outcome::TimedOut(Failure::new(
+                FailureKind::Timeout,
+                format!("ran longer than {}", humantime::format_duration(*limit)),
+            )),
+            How::Ended(status) => match status.code() {
+                Some(code) if self.ok_exit.contains(&code) => {
+                    match result::read(self.result, &self.child.stdout) {
+                        Ok(value) => Outcome::Succeeded(value),
+                        Err(why) => failed(FailureKind::Result, why),
+                    }
+                }
+                Some(_) => failed(FailureKind::Exit, describe_exit(*status)),
+                None => failed(FailureKind::Signal, describe_exit(*status)),
+            },
+        }
+    }
+}
+
+/// How a process ended, for people: `exited with code 3`, `was killed by SIGSEGV (signal 11)`.
+pub fn describe_exit(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(signal)) => format!("was killed by {}", describe_signal(signal)),
+        (None, None) => "ended in an unknown way".to_owned(),
+    }
+}

@@ -1,0 +1,564 @@
+//! One thread that minds children: it spawns, reads, times, stops and reaps its own, and sleeps while
+//! nothing happens. Knows nothing of other shards.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+use crate::outcome::Stream;
+use crate::rundir::RunDir;
+use crate::supervise::child::{Child, Phase, Progress, Stopped};
+use crate::supervise::end::{ChildEnd, How};
+use crate::supervise::message::{ChildEvent, Request, Sink};
+use crate::supervise::spawn::{OpenFiles, Refusal, Spawner};
+use crate::time::{Clock, Time};
+use crate::work::{ChildDone, Stop};
+
+/// How long a child's output may stay open after its end, held by something it has started.
+const LEAK_TIME: Duration = Duration::from_millis(100);
+
+/// So often is a program tried that is open for writing, waiting 1, 2, 4 … ms in between.
+const BUSY_TRIES: u32 = 10;
+
+/// So often is a child tried for which the system has no room while none of ours runs, waiting 10,
+/// 20, 40 … ms in between.
+const SCARCE_TRIES: u32 = 10;
+
+/// How long a scarcity is believed in while children of ours run and none ends.
+const SCARCE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What all shards share.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    pub(crate) files: RunDir,
+    pub(crate) sink: Sink,
+    pub(crate) limit: OpenFiles,
+}
+
+/// A running shard, as those see it who give it work. Dropping it kills its children.
+pub(crate) struct Shard {
+    door: Arc<Door>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The way in.
+struct Door {
+    queue: Mutex<Vec<Op>>,
+    /// An eventfd.
+    bell: OwnedFd,
+    /// How many children were asked for and have not ended.
+    load: AtomicUsize,
+}
+
+enum Op {
+    Start(Box<Request>),
+    Stop(u64, Stop),
+    /// A child without a pidfd has ended.
+    Exited(u64),
+    Quit,
+}
+
+impl Shard {
+    pub(crate) fn start(world: World) -> io::Result<Self> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let door = Arc::new(Door { queue: Mutex::default(), bell, load: AtomicUsize::new(0) });
+        let minder = Minder::new(world, Arc::clone(&door))?;
+        let thread =
+            thread::Builder::new().name("jobrun-children".to_owned()).spawn(|| minder.run())?;
+        Ok(Self { door, thread: Some(thread) })
+    }
+
+    pub(crate) fn load(&self) -> usize {
+        self.door.load.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take(&self, request: Request) {
+        self.door.load.fetch_add(1, Ordering::Relaxed);
+        self.door.push(Op::Start(Box::new(request)));
+    }
+
+    pub(crate) fn stop(&self, key: u64, how: Stop) {
+        self.door.push(Op::Stop(key, how));
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        self.door.push(Op::Quit);
+        if let Some(thread) =
+            self.thread.take().filter(|own| own.thread().id() != thread::current().id())
+        {
+            // It has nothing to say about its end; a panic of the sink has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Door {
+    fn push(&self, op: Op) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.push(op);
+        // Whoever finds the queue empty rings; the shard takes all there is at once.
+        if queue.len() == 1 {
+            let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        }
+    }
+
+    fn take(&self) -> Vec<Op> {
+        std::mem::take(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What an event of epoll is about, packed in 64 bits: the place of a child, the generation of that
+/// place, so that an event of a child that has gone is known as such, and what of it.
+#[derive(Clone, Copy)]
+struct Token {
+    place: u32,
+    generation: u32,
+    part: Part,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Stdout,
+    Stderr,
+    Process,
+    Bell,
+}
+
+impl Token {
+    const BELL: Self = Self { place: 0, generation: 0, part: Part::Bell };
+
+    fn pack(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.place) << 2 | self.part as u64
+    }
+
+    fn unpack(data: u64) -> Self {
+        let part = match data & 3 {
+            0 => Part::Stdout,
+            1 => Part::Stderr,
+            2 => Part::Process,
+            _ => Part::Bell,
+        };
+        Self { place: (data as u32) >> 2, generation: (data >> 32) as u32, part }
+    }
+
+    fn data(self) -> epoll::EventData {
+        epoll::EventData::new_u64(self.pack())
+    }
+}
+
+/// A child that has not been spawned.
+struct Waiting {
+    request: Box<Request>,
+    /// How often it was tried in vain.
+    tries: u32,
+}
+
+#[derive(Default)]
+struct Place {
+    generation: u32,
+    child: Option<Box<Child>>,
+}
+
+/// The thread's own state.
+struct Minder {
+    world: World,
+    door: Arc<Door>,
+    epoll: OwnedFd,
+    spawner: Spawner,
+    /// To be spawned, in this order.
+    waiting: VecDeque<Waiting>,
+    /// To be tried again later.
+    later: Vec<(Time, Waiting)>,
+    places: Vec<Place>,
+    free: Vec<u32>,
+    by_key: HashMap<u64, u32>,
+    /// One at most for each child: what it means depends on the child's phase.
+    deadlines: BTreeSet<(Time, u32)>,
+    /// Nothing is spawned before this, for the system has no room.
+    scarce_until: Time,
+    warned_scarce: bool,
+    buffer: Vec<u8>,
+    quits: bool,
+}
+
+impl Minder {
+    fn new(world: World, door: Arc<Door>) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        // Edge triggered, so that nobody has to read it.
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&epoll, &door.bell, Token::BELL.data(), flags)?;
+        let spawner = Spawner::new(Arc::clone(&world.limit));
+        Ok(Self {
+            world,
+            door,
+            epoll,
+            spawner,
+            waiting: VecDeque::new(),
+            later: Vec::new(),
+            places: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            scarce_until: Time::ZERO,
+            warned_scarce: false,
+            buffer: vec![0; 64 << 10],
+            quits: false,
+        })
+    }
+
+    fn run(mut self) {
+        let mut events = Vec::with_capacity(64);
+        loop {
+            for op in self.door.take() {
+                self.carry_out(op);
+            }
+            if self.quits && self.by_key.is_empty() {
+                return;
+            }
+            // One at a time, so that many to come do not keep those that run from being read.
+            self.spawn_next();
+            self.look(&mut events);
+            self.expire();
+        }
+    }
+
+    fn carry_out(&mut self, op: Op) {
+        match op {
+            Op::Start(request) if self.quits => self.tell_last(request.key, ChildEvent::Recalled),
+            Op::Start(request) => {
+                self.waiting.push_back(Waiting { request, tries: 0 });
+            }
+            Op::Stop(key, how) => self.stop(key, how),
+            Op::Exited(token) => self.handle(Token::unpack(token)),
+            Op::Quit => {
+                self.quits = true;
+                let later = std::mem::take(&mut self.later).into_iter().map(|(_, waiting)| waiting);
+                for waiting in std::mem::take(&mut self.waiting).into_iter().chain(later) {
+                    self.tell_last(waiting.request.key, ChildEvent::Recalled);
+                }
+                for place in self.by_key.values().copied().collect::<Vec<_>>() {
+                    self.stop_at(place, Stop::Kill);
+                }
+            }
+        }
+    }
+
+    // Spawning.
+
+    fn spawn_next(&mut self) {
+        let now = self.now();
+        let Some(mut waiting) = self.next_waiting(now) else { return };
+        match self.spawner.spawn(&waiting.request.command) {
+            Ok(spawned) => self.admit(Child::new(*waiting.request, spawned, now)),
+            Err(Refusal::Busy(_)) if waiting.tries < BUSY_TRIES => {
+                let due = now.after(Duration::from_millis(1 << waiting.tries));
+                waiting.tries += 1;
+                self.later.push((due, waiting));
+            }
+            Err(Refusal::Scarce(why)) if self.can_wait(&waiting) => {
+                self.wait_for_room(waiting, now, &why);
+            }
+            Err(Refusal::Busy(why) | Refusal::Scarce(why) | Refusal::Never(why)) => {
+                self.refuse(&waiting.request, now, why);
+            }
+        }
+    }
+
+    fn next_waiting(&mut self, now: Time) -> Option<Waiting> {
+        if now < self.scarce_until {
+            return None;
+        }
+        match self.later.iter().position(|(due, _)| *due <= now) {
+            Some(place) => Some(self.later.swap_remove(place).1),
+            None => self.waiting.pop_front(),
+        }
+    }
+
+    /// While children of ours run, their ends will make room.
+    fn can_wait(&self, waiting: &Waiting) -> bool {
+        !self.by_key.is_empty() || waiting.tries < SCARCE_TRIES
+    }
+
+    fn wait_for_room(&mut self, mut waiting: Waiting, now: Time, why: &str) {
+        let pause = if self.by_key.is_empty() {
+            waiting.tries += 1;
+            Duration::from_millis(5 << waiting.tries)
+        } else {
+            SCARCE_PAUSE
+        };
+        self.scarce_until = now.after(pause);
+        if !self.warned_scarce {
+            self.warned_scarce = true;
+            self.tell(waiting.request.key, ChildEvent::Warning(format!("{why}; waiting for room")));
+        }
+        self.waiting.push_front(waiting);
+    }
+
+    fn refuse(&self, request: &Request, now: Time, why: String) {
+        let end = ChildEnd {
+            started: now,
+            ended: now,
+            how: How::NotSpawned(why),
+            leaked: false,
+            child: ChildDone::default(),
+            ok_exit: Arc::clone(&request.command.ok_exit),
+            result: request.command.result,
+        };
+        self.tell_last(request.key, ChildEvent::Ended(end));
+    }
+
+    /// Takes a child in that was just spawned.
+    fn admit(&mut self, mut child: Child) {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            self.places.len() as u32 - 1
+        });
+        let token = |part| Token { place, generation: self.generation(place), part };
+        for (part, fd) in [(Part::Stdout, &child.stdout.fd), (Part::Stderr, &child.stderr.fd)] {
+            if let Some(fd) = fd {
+                self.watch(fd, token(part));
+            }
+        }
+        match &child.pidfd {
+            Some(pidfd) => self.watch(pidfd, token(Part::Process)),
+            None => self.await_elsewhere(child.pid(), token(Part::Process)),
+        }
+        let (key, pid, started) = (child.key, child.pid(), child.started);
+        child.deadline = child.timeout.map(|timeout| started.after(timeout));
+        self.deadlines.extend(child.deadline.map(|deadline| (deadline, place)));
+        self.by_key.insert(key, place);
+        self.places[place as usize].child = Some(Box::new(child));
+        self.tell(key, ChildEvent::Started { pid, at: started });
+    }
+
+    fn watch(&self, fd: &OwnedFd, token: Token) {
+        // It fails for want of kernel memory alone; then the child is killed by its timeout.
+        let _ = epoll::add(&self.epoll, fd, token.data(), epoll::EventFlags::IN);
+    }
+
+    /// Waits for a process on a thread of its own, where there is no pidfd to be had.
+    fn await_elsewhere(&self, pid: u32, token: Token) {
+        let door = Arc::clone(&self.door);
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        thread::spawn(move || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while let Some(pid) = pid
+                && let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), options)
+            {
+            }
+            door.push(Op::Exited(token.pack()));
+        });
+    }
+
+    // Events.
+
+    /// Waits until something happens and sees to it.
+    fn look(&mut self, events: &mut Vec<epoll::Event>) {
+        events.clear();
+        let timeout = self.next_deadline().map(|until| {
+            let left = until.since(self.now());
+            Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: i64::from(left.subsec_nanos()),
+            }
+        });
+        // Interrupted by a signal: the next round looks again.
+        let _ = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref());
+        for event in events {
+            self.handle(Token::unpack(event.data.u64()));
+        }
+    }
+
+    /// When something is to be done though nothing happens.
+    fn next_deadline(&self) -> Option<Time> {
+        let child = self.deadlines.first().map(|(time, _)| *time);
+        let again = self.later.iter().map(|(due, _)| *due);
+        let spawn = self.waiting.front().map(|_| Time::ZERO).into_iter().chain(again).min();
+        let spawn = spawn.map(|due| due.max(self.scarce_until));
+        child.into_iter().chain(spawn).min()
+    }
+
+    fn handle(&mut self, token: Token) {
+        if token.part == Part::Bell || self.generation(token.place) != token.generation {
+            return;
+        }
+        match token.part {
+            Part::Stdout => self.read(token.place, Stream::Stdout),
+            Part::Stderr => self.read(token.place, Stream::Stderr),
+            Part::Process | Part::Bell => self.exited(token.place),
+        }
+        self.settle(token.place);
+    }
+
+    fn read(&mut self, place: u32, stream: Stream) {
+        let Self { places, world, buffer, epoll, .. } = self;
+        let Some(child) = places.get_mut(place as usize).and_then(|at| at.child.as_mut()) else {
+            return;
+        };
+        child.read(stream, buffer, epoll.as_fd(), &world.files, &world.sink);
+    }
+
+    fn exited(&mut self, place: u32) {
+        let now = self.now();
+        let Some(child) = self.child(place) else { return };
+        child.exited = Some(now);
+        // A zombie's pidfd stays readable.
+        let pidfd = child.pidfd.take();
+        let deadline = match (child.phase, child.deadline) {
+            // Others of its group may still be about to end, as they were asked to.
+            (Phase::Stopping, Some(deadline)) => deadline,
+            _ => now.after(LEAK_TIME),
+        };
+        if let Some(pidfd) = pidfd {
+            let _ = epoll::delete(&self.epoll, &pidfd);
+        }
+        self.set_deadline(place, Some(deadline));
+        self.read(place, Stream::Stdout);
+        self.read(place, Stream::Stderr);
+    }
+
+    /// Ends a child whose process has ended and whose output is complete.
+    fn settle(&mut self, place: u32) {
+        if self.child(place).is_some_and(|child| child.progress() == Progress::Complete) {
+            self.finish(place);
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some((time, place)) = self.deadlines.first().copied() {
+            if time > self.now() {
+                return;
+            }
+            self.set_deadline(place, None);
+            let Some(child) = self.child(place) else { continue };
+            match (child.exited, child.phase) {
+                (Some(_), _) => {
+                    child.leaked = true;
+                    self.read(place, Stream::Stdout);
+                    self.read(place, Stream::Stderr);
+                    self.finish(place);
+                }
+                (None, Phase::Running) => self.ask_to_end(place, Stopped::ByTimeout),
+                (None, Phase::Stopping | Phase::Killed) => self.kill(place),
+            }
+        }
+    }
+
+    // Stopping.
+
+    fn stop(&mut self, key: u64, how: Stop) {
+        if let Some(place) = self.by_key.get(&key).copied() {
+            self.stop_at(place, how);
+        } else if self.take_back(key) {
+            self.tell_last(key, ChildEvent::Recalled);
+        }
+    }
+
+    fn take_back(&mut self, key: u64) -> bool {
+        let before = self.waiting.len() + self.later.len();
+        self.waiting.retain(|waiting| waiting.request.key != key);
+        self.later.retain(|(_, waiting)| waiting.request.key != key);
+        self.waiting.len() + self.later.len() < before
+    }
+
+    fn stop_at(&mut self, place: u32, how: Stop) {
+        let Some(child) = self.child(place) else { return };
+        match (how, child.exited, child.phase) {
+            (Stop::Recall, ..)
+            | (Stop::Stop, Some(_), _)
+            | (Stop::Stop, None, Phase::Stopping | Phase::Killed) => {}
+            (Stop::Stop, None, Phase::Running) => self.ask_to_end(place, Stopped::ByRequest),
+            (Stop::Kill, Some(_), _) => self.finish(place),
+            (Stop::Kill, None, _) => {
+                child.stopped.get_or_insert(Stopped::ByRequest);
+                self.kill(place);
+            }
+        }
+    }
+
+    fn ask_to_end(&mut self, place: u32, why: Stopped) {
+        let now = self.now();
+        let Some(child) = self.child(place) else { return };
+        child.stopped = Some(why);
+        if child.grace.is_zero() {
+            return self.kill(place);
+        }
+        let deadline = now.after(child.grace);
+        child.phase = Phase::Stopping;
+        child.signal(libc::SIGTERM);
+        // One that is stopped has to go on to see it.
+        child.signal(libc::SIGCONT);
+        self.set_deadline(place, Some(deadline));
+    }
+
+    fn kill(&mut self, place: u32) {
+        if let Some(child) = self.child(place) {
+            child.phase = Phase::Killed;
+            child.signal(libc::SIGKILL);
+        }
+        self.set_deadline(place, None);
+    }
+
+    // The end.
+
+    fn finish(&mut self, place: u32) {
+        let Some(at) = self.places.get_mut(place as usize) else { return };
+        let Some(child) = at.child.take() else { return };
+        at.generation = at.generation.wrapping_add(1);
+        self.free.push(place);
+        self.by_key.remove(&child.key);
+        if let Some(deadline) = child.deadline {
+            self.deadlines.remove(&(deadline, place));
+        }
+        // Its end makes room.
+        self.scarce_until = Time::ZERO;
+        let key = child.key;
+        let end = child.finish(self.epoll.as_fd(), self.world.clock);
+        self.tell_last(key, ChildEvent::Ended(end));
+    }
+
+    // Small things.
+
+    fn now(&self) -> Time {
+        self.world.clock.now()
+    }
+
+    fn generation(&self, place: u32) -> u32 {
+        self.places.get(place as usize).map_or(0, |at| at.generation)
+    }
+
+    fn child(&mut self, place: u32) -> Option<&mut Child> {
+        self.places.get_mut(place as usize)?.child.as_deref_mut()
+    }
+
+    fn set_deadline(&mut self, place: u32, deadline: Option<Time>) {
+        let Some(child) = self.places.get_mut(place as usize).and_then(|at| at.child.as_mut())
+        else {
+            return;
+        };
+        if let Some(old) = std::mem::replace(&mut child.deadline, deadline) {
+            self.deadlines.remove(&(old, place));
+        }
+        self.deadlines.extend(deadline.map(|deadline| (deadline, place)));
+    }
+
+    fn tell(&self, key: u64, event: ChildEvent) {
+        (self.world.sink)(key, event);
+    }
+
+    fn tell_last(&self, key: u64, event: ChildEvent) {
+        self.door.load.fetch_sub(1, Ordering::Relaxed);
+        self.tell(key, event);
+    }
+}
