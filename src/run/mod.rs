@@ -3,18 +3,21 @@
 mod driver;
 
 use std::io;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::callback::Callbacks;
 use crate::executor::Backend;
-use crate::executor::local::Local;
+use crate::executor::local::{Local, Settings, WorkerProgram};
 use crate::exit::Exit;
 use crate::functions::Functions;
 use crate::job::Job;
 use crate::ledger::Ledger;
-use crate::report::{Observer, RunView};
+use crate::report::Observer;
+use crate::rundir::RunDir;
+use crate::shape::RunView;
 use crate::run::driver::Driver;
 use crate::time::Clock;
 use crate::work::Notice;
