@@ -2,6 +2,7 @@
 //!
 //! A process tree needs a process of its own to start from: the tests run this very test program
 //! again, told to run [`a_tree_of_its_own`] alone and to make that the tree.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::env;
 use std::fs::{self, File};
@@ -91,7 +92,7 @@ fn request(script: String) -> Request {
             result: ResultKind::Text,
         },
         timeout: None,
-        grace: Duration::from_secs(60),
+        grace: Duration::from_mins(1),
         live: false,
     }
 }

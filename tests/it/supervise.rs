@@ -1,4 +1,5 @@
 //! Stories about: supervise.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::ffi::OsString;
 use std::fs;
@@ -80,7 +81,7 @@ fn request(key: u64, command: Command) -> Request {
         name: format!("task[{key}].1"),
         command,
         timeout: None,
-        grace: Duration::from_secs(60),
+        grace: Duration::from_mins(1),
         live: false,
     }
 }
@@ -159,7 +160,8 @@ fn output_is_whole_in_memory_up_to_64_kib() {
 fn large_output_is_exact_in_a_private_file() {
     let nursery = Nursery::new();
     let end = nursery.run(sh("seq 1 1400000"));
-    let expected: String = (1..=1_400_000).map(|number| format!("{number}\n")).collect();
+    let numbers: Vec<String> = (1..=1_400_000).map(|number| number.to_string()).collect();
+    let expected = numbers.join("\n") + "\n";
     let stdout = &end.child.stdout;
     assert_eq!(stdout.bytes, expected.len() as u64);
     assert_eq!(stdout.kept, &expected.as_bytes()[expected.len() - 8192..]);
@@ -502,4 +504,46 @@ fn file_names_are_safe_and_never_taken_twice() {
     assert_eq!(name("sum[3]"), "sum%5B3%5D");
     assert_eq!(name("sum[3]"), "sum%5B3%5D~1");
     assert!(name(&"é".repeat(500)).len() < 255);
+}
+
+/// Set in the environment of this test program when it runs again with few descriptors.
+const FEW: &str = "JOBRUN_TEST_FEW_DESCRIPTORS";
+
+#[test]
+fn with_few_descriptors_all_children_run_fewer_at_once() {
+    const MANY: u64 = 200;
+    if std::env::var_os(FEW).is_none() {
+        let this = "supervise::with_few_descriptors_all_children_run_fewer_at_once";
+        let again = std::process::Command::new("sh")
+            .args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", this, "--nocapture"])
+            .env(FEW, "1")
+            .output()
+            .unwrap();
+        assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+        return;
+    }
+    let nursery = Nursery::new();
+    let gate = nursery.fifo("gate");
+    let mut lines = fs::OpenOptions::new().read(true).write(true).open(&gate).unwrap();
+    let script = format!("read x < '{}'; echo done", gate.display());
+    for key in 0..MANY {
+        nursery.children.start(request(key, command(["sh", "-c", &script])));
+    }
+    let mut ended = 0;
+    while ended < MANY {
+        match nursery.told.recv().unwrap().1 {
+            ChildEvent::Warning(message) => {
+                assert!(message.contains("the limit of open files is reached"), "{message}");
+                // Each shard warns once; lines that nobody reads harm nobody.
+                lines.write_all(&[b'\n'; MANY as usize]).unwrap();
+            }
+            ChildEvent::Ended(end) => {
+                assert_eq!(end.outcome(), text("done"));
+                ended += 1;
+            }
+            _ => {}
+        }
+    }
 }
