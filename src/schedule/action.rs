@@ -1,0 +1,81 @@
+//! What the schedule is told of an end, and what it wants done. Plain data.
+
+use crate::id::{NodeId, ResourceId, TaskId};
+use crate::outcome::{Cause, Failure, Return, State};
+use crate::time::Time;
+use crate::work::Stop;
+
+/// How an attempt ended: all that the schedule needs to know of it.
+#[derive(Clone, Copy, Debug)]
+pub enum End<'a> {
+    /// It gave a result.
+    Succeeded,
+    /// It failed.
+    Failed {
+        /// Why.
+        failure: &'a Failure,
+        /// The exit code, if it was a child that exited.
+        exit_code: Option<i32>,
+    },
+    /// It ran longer than it may.
+    TimedOut,
+    /// It was stopped because somebody asked for that.
+    Cancelled,
+}
+
+/// What is to be done now. Actions are carried out in the order in which they are given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Hand an attempt to its executor. To be answered with `ended` (or `overran`, and `freed` later)
+    /// or, after a [`Action::Stop`], with `recalled`.
+    Start {
+        /// The future.
+        node: NodeId,
+        /// Counts from 1.
+        attempt: u32,
+        /// When the future became ready for the first time.
+        ready: Time,
+        /// The units it holds of counted resources, numbered from 0.
+        units: Vec<(ResourceId, Vec<u32>)>,
+        /// Whether all workers are taken, so that it has to wait in the executor.
+        ahead: bool,
+    },
+    /// Stop an attempt that was started.
+    Stop {
+        /// The future.
+        node: NodeId,
+        /// How hard.
+        how: Stop,
+    },
+    /// A future reached its final state. Given exactly once for each. A future may be failed by the
+    /// schedule alone: if its executor broke before it ran, or before it ended.
+    Settle {
+        /// The future.
+        node: NodeId,
+        /// Its final state.
+        state: State,
+        /// Why it was cancelled, if it was.
+        cause: Option<Cause>,
+    },
+    /// An attempt failed and another will follow; the future is pending until then.
+    Retry {
+        /// The future.
+        node: NodeId,
+        /// The number of the next attempt.
+        attempt: u32,
+        /// When it becomes ready again.
+        at: Time,
+    },
+    /// The wait of a group returned. Given exactly once for each group.
+    GroupReturned {
+        /// The group.
+        task: TaskId,
+        /// How.
+        how: Return,
+    },
+    /// The wait of the job returned. Given exactly once.
+    JobReturned {
+        /// How.
+        how: Return,
+    },
+}

@@ -1,0 +1,180 @@
+//! Who starts next: the ready ones in order of rank, under the limits of workers, resources and
+//! exclusive tasks. Knows nothing of edges, waits or ends.
+
+use std::collections::BTreeMap;
+
+use crate::id::NodeId;
+use crate::schedule::limits::{Limits, Units};
+use crate::schedule::order::RankSet;
+use crate::schedule::plan::{Plan, Traits};
+
+/// The ready nodes, and what the ones in flight hold.
+#[derive(Debug)]
+pub struct Dispatch {
+    /// One for each executor.
+    lanes: Vec<Lane>,
+    limits: Limits,
+    /// On all executors together.
+    in_flight: u32,
+    /// Whether an exclusive node is in flight.
+    alone: bool,
+    /// What those in flight hold, if it has numbers.
+    held: BTreeMap<NodeId, Units>,
+    /// Attempts that nobody waits for any more but whose workers are still busy, the oldest first.
+    abandoned: Vec<(NodeId, Units)>,
+}
+
+/// What may be started now.
+#[derive(Debug)]
+pub struct Pick {
+    pub node: NodeId,
+    pub units: Units,
+    /// Whether it has to wait in its executor for a worker.
+    pub ahead: bool,
+}
+
+#[derive(Debug)]
+struct Lane {
+    ready: RankSet,
+    in_flight: u32,
+    max_workers: u32,
+    ahead: u32,
+}
+
+impl Dispatch {
+    /// Nothing ready, nothing in flight. Up to `ahead` plain nodes more than it has workers are
+    /// handed to each executor.
+    pub fn new(plan: &Plan<'_>, ahead: u32) -> Self {
+        let lane = |max_workers| Lane {
+            ready: RankSet::new(plan.graph.node_count()),
+            in_flight: 0,
+            max_workers,
+            ahead,
+        };
+        Self {
+            lanes: plan.graph.executors().iter().map(|it| lane(it.max_workers)).collect(),
+            limits: Limits::new(plan.graph),
+            in_flight: 0,
+            alone: false,
+            held: BTreeMap::new(),
+            abandoned: Vec::new(),
+        }
+    }
+
+    /// A node became ready.
+    pub fn add(&mut self, plan: &Plan<'_>, node: NodeId) {
+        self.lanes[plan.node(node).executor.index()].ready.insert(plan.graph.rank(node));
+    }
+
+    /// A node that is ready shall not start after all.
+    pub fn withdraw(&mut self, plan: &Plan<'_>, node: NodeId) {
+        let traits = plan.node(node);
+        self.lanes[traits.executor.index()].ready.remove(plan.graph.rank(node));
+        if traits.uses {
+            self.limits.leave(plan.graph, node);
+            self.call_up(plan, node);
+        }
+    }
+
+    /// Takes the next node that may start, if there is one; it is in flight from then on.
+    /// `hurries` says which plain tasks may be handed over before a worker is free.
+    pub fn next(&mut self, plan: &Plan<'_>, hurries: impl Fn(&Traits) -> bool) -> Option<Pick> {
+        if self.alone {
+            return None;
+        }
+        // The heads of some lanes, up to this rank, cannot start now; lanes do not overtake within.
+        let mut passed = None;
+        while let Some(rank) = self.best_after(passed) {
+            let node = plan.graph.at_rank(rank);
+            let traits = plan.node(node);
+            let lane = &self.lanes[traits.executor.index()];
+            if traits.exclusive && passed.is_none() && self.in_flight > 0 {
+                return None;
+            }
+            if traits.exclusive && passed.is_some() || !lane.has_room(|| hurries(traits)) {
+                passed = Some(rank);
+            } else if let Some(pick) = self.claim(plan, node, *traits) {
+                return Some(pick);
+            } else {
+                // It stands in line for a resource, and may have made way for a better one.
+                passed = None;
+            }
+        }
+        None
+    }
+
+    /// An attempt is over and its worker is free.
+    pub fn release(&mut self, plan: &Plan<'_>, node: NodeId) {
+        let traits = plan.node(node);
+        let units = if traits.uses { self.held.remove(&node) } else { None };
+        self.vacate(plan, node, *traits, units.unwrap_or_default());
+    }
+
+    /// An attempt is over but its worker and what it holds are not free before [`Self::freed`].
+    pub fn abandon(&mut self, node: NodeId) {
+        let units = self.held.remove(&node).unwrap_or_default();
+        self.abandoned.push((node, units));
+    }
+
+    /// The worker of an abandoned attempt is free.
+    pub fn freed(&mut self, plan: &Plan<'_>, node: NodeId) {
+        if let Some(at) = self.abandoned.iter().position(|(of, _)| *of == node) {
+            let (_, units) = self.abandoned.remove(at);
+            self.vacate(plan, node, *plan.node(node), units);
+        }
+    }
+
+    fn best_after(&self, passed: Option<u32>) -> Option<u32> {
+        let heads = self.lanes.iter().filter_map(|lane| lane.ready.first());
+        heads.filter(|&rank| passed.is_none_or(|passed| rank > passed)).min()
+    }
+
+    fn claim(&mut self, plan: &Plan<'_>, node: NodeId, traits: Traits) -> Option<Pick> {
+        let lane = &mut self.lanes[traits.executor.index()];
+        lane.ready.remove(plan.graph.rank(node));
+        let units = if traits.uses { self.claim_units(plan, node)? } else { Units::new() };
+        let lane = &mut self.lanes[traits.executor.index()];
+        let ahead = lane.in_flight >= lane.max_workers;
+        lane.in_flight += 1;
+        self.in_flight += 1;
+        self.alone = traits.exclusive;
+        Some(Pick { node, units, ahead })
+    }
+
+    fn claim_units(&mut self, plan: &Plan<'_>, node: NodeId) -> Option<Units> {
+        let units = self.limits.take(plan.graph, node);
+        // Taking part of something, or nothing, leaves something for those behind.
+        self.call_up(plan, node);
+        let units = units?;
+        if !units.is_empty() {
+            self.held.insert(node, units.clone());
+        }
+        Some(units)
+    }
+
+    fn vacate(&mut self, plan: &Plan<'_>, node: NodeId, traits: Traits, units: Units) {
+        self.lanes[traits.executor.index()].in_flight -= 1;
+        self.in_flight -= 1;
+        if traits.exclusive {
+            self.alone = false;
+        }
+        if traits.uses {
+            self.limits.give(plan.graph, node, units);
+            self.call_up(plan, node);
+        }
+    }
+
+    fn call_up(&mut self, plan: &Plan<'_>, node: NodeId) {
+        let lanes = &mut self.lanes;
+        self.limits.call_up(plan.graph, node, |called| {
+            lanes[plan.node(called).executor.index()].ready.insert(plan.graph.rank(called));
+        });
+    }
+}
+
+impl Lane {
+    fn has_room(&self, hurries: impl FnOnce() -> bool) -> bool {
+        self.in_flight < self.max_workers
+            || (self.in_flight < self.max_workers.saturating_add(self.ahead) && hurries())
+    }
+}

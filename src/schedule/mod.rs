@@ -1,0 +1,640 @@
+//! The pure state machine that decides what starts, what stops and how things end. No clock, no
+//! thread, no I/O: the same graph, options and inputs give the same actions.
+//!
+//! Each input is dealt with to its last consequence before it returns. An end spreads along the edges
+//! first, so that what can never run is cancelled because of *that*; then the waits of groups are
+//! looked at, whose gates spread in turn; then the wait of the job. Only what is ready after all
+//! that may start, and it is picked when the driver asks for it, not before.
+
+mod action;
+mod dispatch;
+mod limits;
+mod node;
+mod order;
+mod plan;
+mod retry;
+mod wait;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::mem;
+
+pub use action::{Action, End};
+
+use crate::graph::{Graph, OnReturn, OnWorkerDeath, Size, When};
+use crate::id::{ExecutorId, NodeId, TaskId};
+use crate::outcome::{Because, Cause, FailureKind, State};
+use crate::time::Time;
+use crate::work::Stop;
+use dispatch::Dispatch;
+use node::{Blame, Marks, Node, Phase, Wish};
+use plan::{Plan, Traits};
+use retry::Tries;
+use wait::{Ballot, Waiting};
+
+/// What may vary between two runs of one graph.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Where the jitter of retries is drawn from.
+    pub seed: u64,
+    /// How many plain calls more than it has workers may be handed to each executor. With 0 a start
+    /// always means that a worker is free.
+    pub ahead: u32,
+}
+
+/// The state of one run. See the [module](self).
+///
+/// Inputs take the time at which they came, which must not go back. What does not fit the state of
+/// a node, such as the end of an attempt that is not in flight, is passed over.
+#[derive(Debug)]
+pub struct Schedule<'g> {
+    plan: Plan<'g>,
+    nodes: Vec<Node>,
+    /// How many nodes are not done, gates included.
+    open: usize,
+    dispatch: Dispatch,
+    tries: Tries,
+    timers: BinaryHeap<Reverse<(Time, Timer)>>,
+    job: Waiting,
+    gates: Vec<Gate>,
+    /// The executors that can run nothing any more.
+    broken: Vec<bool>,
+    /// The time of the input that is dealt with.
+    now: Time,
+    /// Ends that are to be told to what is after them.
+    spreading: VecDeque<(NodeId, Fate)>,
+    /// Groups whose wait may have to return.
+    touched: VecDeque<usize>,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Retry(NodeId),
+    Group(usize),
+    Job,
+}
+
+/// The state of one group.
+#[derive(Debug)]
+struct Gate {
+    task: TaskId,
+    wait: Waiting,
+    /// Whether the manifest gives it a wait; only then it counts by its verdict.
+    own: bool,
+    /// Whether it is among those to be looked at.
+    touched: bool,
+    /// The first that went wrong, to be named to what comes after.
+    root: Option<NodeId>,
+    /// Whether a member failed, or was cancelled because of a failure.
+    harmed: bool,
+}
+
+/// What an end means for those after it.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
+    /// Where what went wrong began; `None` if it went well enough to go on.
+    root: Option<NodeId>,
+    /// Whether it failed, or was cancelled because of a failure.
+    failed: bool,
+}
+
+impl<'g> Schedule<'g> {
+    /// The state before the run begins.
+    pub fn new(graph: &'g Graph, options: Options) -> Self {
+        let plan = Plan::new(graph);
+        let inside = graph.tasks().filter(|(id, _)| graph.is_inside(*id));
+        let total = inside.map(|(_, task)| task.size.futures()).sum();
+        let mut nodes = Vec::with_capacity(graph.node_count());
+        let mut gates = Vec::new();
+        for (id, task) in graph.tasks() {
+            let after = task.after.len() as u32;
+            let futures = task.size.futures();
+            nodes.resize(nodes.len() + futures as usize, Node::new(after, Marks::NONE));
+            if let Size::Group { wait, .. } = &task.size {
+                // The gate of a group with members waits for them, not for what they are after.
+                let missing = if futures == 0 { after } else { u32::MAX };
+                nodes.push(Node::new(missing, Marks::GATE));
+                gates.push(Gate {
+                    task: id,
+                    wait: Waiting::new(&wait.clone().unwrap_or_default(), futures),
+                    own: wait.is_some(),
+                    touched: false,
+                    root: None,
+                    harmed: false,
+                });
+            }
+        }
+        Self {
+            dispatch: Dispatch::new(&plan, options.ahead),
+            plan,
+            open: nodes.len(),
+            nodes,
+            tries: Tries::new(options.seed),
+            timers: BinaryHeap::new(),
+            job: Waiting::new(graph.wait(), total),
+            gates,
+            broken: vec![false; graph.executors().len()],
+            now: Time::ZERO,
+            spreading: VecDeque::new(),
+            touched: VecDeque::new(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// The run begins.
+    pub fn start(&mut self, now: Time) {
+        self.now = now;
+        if let Some(deadline) = self.job.start(now) {
+            self.timers.push(Reverse((deadline, Timer::Job)));
+        }
+        for id in 0..self.nodes.len() {
+            if self.nodes[id].missing == 0 && self.nodes[id].phase == Phase::Blocked {
+                self.decide(NodeId(id as u32));
+            }
+        }
+        self.conclude();
+    }
+
+    /// An attempt ended and its worker is free.
+    pub fn ended(&mut self, now: Time, node: NodeId, end: End<'_>) {
+        if self.phase(node) == Phase::Running {
+            self.now = now;
+            self.dispatch.release(&self.plan, node);
+            self.finish_attempt(node, end);
+            self.conclude();
+        }
+    }
+
+    /// A call ran past its timeout. It is timed out now, but its worker, and what it holds of
+    /// resources, stay taken until [`Schedule::freed`].
+    pub fn overran(&mut self, now: Time, node: NodeId) {
+        if self.phase(node) == Phase::Running {
+            self.now = now;
+            self.dispatch.abandon(node);
+            self.finish_attempt(node, End::TimedOut);
+            self.conclude();
+        }
+    }
+
+    /// The worker of an attempt that overran is free: its function returned, or it was replaced.
+    pub fn freed(&mut self, now: Time, node: NodeId) {
+        self.now = now;
+        self.dispatch.freed(&self.plan, node);
+    }
+
+    /// An attempt was taken back before it started. It is cancelled if that was wanted, else it
+    /// becomes ready again.
+    pub fn recalled(&mut self, now: Time, node: NodeId) {
+        if self.phase(node) != Phase::Running {
+            return;
+        }
+        self.now = now;
+        self.dispatch.release(&self.plan, node);
+        if self.nodes[node.index()].wish != Wish::None {
+            self.settle_cancelled(node);
+        } else if self.is_broken(node) {
+            self.settle_by_itself(node, State::Failed);
+        } else {
+            self.set(node, Phase::Ready);
+        }
+        self.conclude();
+    }
+
+    /// An executor can run nothing any more. Every pending future of it fails now, and every one in
+    /// flight when its attempt ends, in whichever way, unless it was to be cancelled anyway.
+    pub fn broke(&mut self, now: Time, executor: ExecutorId) {
+        self.now = now;
+        self.break_executor(executor);
+        self.conclude();
+    }
+
+    /// The user asks the run to stop: the job's wait returns, and what it looks at is cancelled. What
+    /// stands outside still runs.
+    pub fn interrupt(&mut self, now: Time) {
+        self.now = now;
+        self.leave_job(Because::Interrupt);
+        self.cancel_job(Wish::Stop, Blame::Interrupt);
+        self.conclude();
+    }
+
+    /// The user insists: everything stops at once, and nothing starts any more.
+    pub fn kill(&mut self, now: Time) {
+        self.now = now;
+        self.leave_job(Because::Interrupt);
+        for id in 0..self.nodes.len() {
+            self.cancel(NodeId(id as u32), Wish::Kill, Blame::Interrupt);
+        }
+        self.conclude();
+    }
+
+    /// Time passed: whatever was to happen by now does.
+    pub fn tick(&mut self, now: Time) {
+        self.now = now;
+        while let Some(&Reverse((at, timer))) = self.timers.peek()
+            && at <= now
+        {
+            self.timers.pop();
+            match timer {
+                Timer::Retry(node) if self.phase(node) == Phase::Delayed => {
+                    self.set(node, Phase::Ready);
+                }
+                Timer::Retry(_) => {}
+                Timer::Group(gate) => {
+                    self.gates[gate].wait.expire();
+                    self.touch(gate);
+                }
+                Timer::Job => self.job.expire(),
+            }
+        }
+        self.conclude();
+    }
+
+    /// When [`Schedule::tick`] is to be called next, if at all.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// The next thing to do; `None` until something else is told.
+    pub fn next_action(&mut self) -> Option<Action> {
+        while let Some(action) = self.actions.pop_front() {
+            // An attempt may have ended since it was decided to stop it.
+            if !matches!(action, Action::Stop { node, .. } if self.phase(node) != Phase::Running) {
+                return Some(action);
+            }
+        }
+        self.next_start()
+    }
+
+    /// Whether every future has its final state, every wait returned, and every action was taken.
+    /// Abandoned attempts may still keep workers busy.
+    pub fn is_finished(&self) -> bool {
+        self.open == 0 && self.job.returned().is_some() && self.actions.is_empty()
+    }
+
+    // States ------------------------------------------------------------------------------------
+
+    fn phase(&self, node: NodeId) -> Phase {
+        self.nodes[node.index()].phase
+    }
+
+    /// The one place where a node's state changes.
+    fn set(&mut self, node: NodeId, phase: Phase) {
+        let before = mem::replace(&mut self.nodes[node.index()].phase, phase);
+        if before == Phase::Ready && phase != Phase::Running {
+            self.dispatch.withdraw(&self.plan, node);
+        }
+        match phase {
+            Phase::Ready => self.dispatch.add(&self.plan, node),
+            Phase::Done => self.open -= 1,
+            Phase::Blocked | Phase::Delayed | Phase::Running => {}
+        }
+    }
+
+    fn next_start(&mut self) -> Option<Action> {
+        let (gates, job) = (&self.gates, &self.job);
+        let hurries = |task: &Traits| {
+            task.ahead
+                && task.gate().is_none_or(|gate| gates[gate].wait.is_patient())
+                && (!task.inside || job.is_patient())
+        };
+        let pick = self.dispatch.next(&self.plan, hurries)?;
+        let node = pick.node;
+        self.set(node, Phase::Running);
+        let Node { ready, ref mut marks, .. } = self.nodes[node.index()];
+        marks.set(Marks::AHEAD, pick.ahead);
+        let attempt = if marks.has(Marks::RETRIED) { self.tries.attempt(node) } else { 1 };
+        Some(Action::Start { node, attempt, ready, units: pick.units, ahead: pick.ahead })
+    }
+
+    fn finish_attempt(&mut self, node: NodeId, end: End<'_>) {
+        let wish = self.nodes[node.index()].wish;
+        let (state, failure) = match end {
+            End::Succeeded => (State::Succeeded, None),
+            End::Failed { failure, exit_code } => (State::Failed, Some((failure.kind, exit_code))),
+            End::TimedOut => (State::TimedOut, Some((FailureKind::Timeout, None))),
+            End::Cancelled => (State::Cancelled, None),
+        };
+        let executor = self.plan.node(node).executor;
+        let breaks = failure.is_some_and(|(kind, _)| kind == FailureKind::WorkerDeath)
+            && self.plan.graph.executor(executor).on_worker_death == OnWorkerDeath::Break;
+        if wish >= Wish::Stop && state != State::Succeeded
+            || wish == Wish::Drain && state == State::Cancelled
+        {
+            self.settle_cancelled(node);
+        } else if self.is_broken(node) && wish < Wish::Stop {
+            self.settle_by_itself(node, State::Failed);
+        } else if breaks || wish != Wish::None || !self.try_again(node, failure) {
+            self.settle_by_itself(node, state);
+        }
+        if breaks {
+            self.break_executor(executor);
+        }
+    }
+
+    /// Whether a failed attempt is to be followed by another, which is then seen to.
+    fn try_again(&mut self, node: NodeId, failure: Option<(FailureKind, Option<i32>)>) -> bool {
+        let Some((kind, exit_code)) = failure else { return false };
+        let task = self.plan.graph.task(self.plan.graph.task_of(node));
+        let on_death = self.plan.graph.executor(task.executor).on_worker_death;
+        let pause = self.tries.again(node, &task.retry, on_death, kind, exit_code);
+        let Some(pause) = pause else { return false };
+        self.nodes[node.index()].marks.set(Marks::RETRIED, true);
+        let at = self.now.after(pause);
+        self.actions.push_back(Action::Retry { node, attempt: self.tries.attempt(node), at });
+        if pause.is_zero() {
+            self.set(node, Phase::Ready);
+        } else {
+            self.set(node, Phase::Delayed);
+            self.timers.push(Reverse((at, Timer::Retry(node))));
+        }
+        true
+    }
+
+    // Ends --------------------------------------------------------------------------------------
+
+    /// A future ended by what it did or did not do.
+    fn settle_by_itself(&mut self, node: NodeId, state: State) {
+        let forgiven = self.plan.node(node).allow_failure && state.is_failure();
+        let well = matches!(state, State::Succeeded | State::Skipped) || forgiven;
+        let fate = Fate { root: (!well).then_some(node), failed: state.is_failure() };
+        self.settle(node, state, None, fate);
+    }
+
+    /// A future ended because of the wish that its node has.
+    fn settle_cancelled(&mut self, node: NodeId) {
+        let (cause, why) = match self.nodes[node.index()].blame {
+            Blame::Group => {
+                let task = self.plan.graph.task_of(node);
+                let gate = self.plan.task(task).gate();
+                let why = gate.and_then(|gate| self.gates[gate].wait.returned());
+                (Cause::Wait(self.plan.graph.gate(task)), why)
+            }
+            Blame::Job => (Cause::Wait(None), self.job.returned()),
+            Blame::Interrupt => (Cause::Interrupt, None),
+        };
+        let failed = why.is_some_and(is_about_failure);
+        self.settle(node, State::Cancelled, Some(cause), Fate { root: Some(node), failed });
+    }
+
+    fn settle(&mut self, node: NodeId, state: State, cause: Option<Cause>, fate: Fate) {
+        self.set(node, Phase::Done);
+        if self.nodes[node.index()].marks.has(Marks::RETRIED) {
+            self.tries.forget(node);
+        }
+        self.actions.push_back(Action::Settle { node, state, cause });
+        self.count(*self.plan.node(node), state, cause, fate);
+        self.spread(node, fate);
+    }
+
+    /// Tells the waits that look at a future how it ended.
+    fn count(&mut self, task: Traits, state: State, cause: Option<Cause>, fate: Fate) {
+        let raises = state.is_failure() && !task.allow_failure;
+        let mut counts = true;
+        let mut by_verdict = false;
+        if let Some(gate) = task.gate() {
+            let group = &mut self.gates[gate];
+            by_verdict = group.own;
+            // A failure that no longer matters to its group, or that the group may forgive, does not
+            // count for the job; one that its group cannot forgive does at once.
+            counts = !group.own || group.wait.returned().is_none() && !group.wait.forgives();
+            group.wait.count(Ballot { state, raises, fault: raises || state == State::Cancelled });
+            group.root = group.root.or(fate.root);
+            group.harmed |= fate.failed;
+            self.touch(gate);
+        }
+        if task.inside {
+            let unreached = matches!(cause, Some(Cause::Dependency(_))) && !task.allow_failure;
+            let raises = raises && counts;
+            self.job.count(Ballot { state, raises, fault: raises || unreached && !by_verdict });
+        }
+    }
+
+    fn spread(&mut self, node: NodeId, fate: Fate) {
+        if !self.plan.graph.dependents(node).is_empty() {
+            self.spreading.push_back((node, fate));
+        }
+    }
+
+    /// Draws every consequence of what has just happened.
+    fn conclude(&mut self) {
+        loop {
+            if let Some((node, fate)) = self.spreading.pop_front() {
+                for &dependent in self.plan.graph.dependents(node) {
+                    self.arrive(dependent, fate);
+                }
+            } else if let Some(gate) = self.touched.pop_front() {
+                self.gates[gate].touched = false;
+                if let Some(because) = self.gates[gate].wait.due() {
+                    self.leave_group(gate, because);
+                }
+            } else if let Some(because) = self.job.due() {
+                self.leave_job(because);
+                match self.job.on_return() {
+                    Some(OnReturn::Cancel) => self.cancel_job(Wish::Stop, Blame::Job),
+                    Some(OnReturn::Drain) => self.cancel_job(Wish::Drain, Blame::Job),
+                    Some(OnReturn::Continue) | None => {}
+                }
+            } else {
+                break;
+            }
+        }
+        self.drop_dead_timers();
+    }
+
+    /// One of the nodes that `node` is after is done.
+    fn arrive(&mut self, node: NodeId, fate: Fate) {
+        let it = &mut self.nodes[node.index()];
+        if it.phase != Phase::Blocked {
+            return;
+        }
+        it.missing -= 1;
+        if fate.failed {
+            it.marks.set(Marks::HARMED, true);
+        }
+        if let Some(root) = fate.root
+            && self.plan.node(node).when == When::Success
+        {
+            self.refuse(node, root, fate.failed);
+        } else if self.nodes[node.index()].missing == 0 {
+            self.decide(node);
+        }
+    }
+
+    /// All that `node` is after is done, and nothing forbids it to run.
+    fn decide(&mut self, node: NodeId) {
+        let Node { marks, .. } = self.nodes[node.index()];
+        let task = *self.plan.node(node);
+        let wanted = task.when != When::Failure || marks.has(Marks::HARMED);
+        if let Some(gate) = task.gate() {
+            if !wanted {
+                self.gates[gate].wait.waive();
+            }
+            if let Some(deadline) = self.gates[gate].wait.start(self.now) {
+                self.timers.push(Reverse((deadline, Timer::Group(gate))));
+            }
+            self.touch(gate);
+        }
+        if marks.has(Marks::GATE) {
+            // An empty group has nothing to run.
+        } else if wanted {
+            self.nodes[node.index()].ready = self.now;
+            self.set(node, Phase::Ready);
+        } else {
+            self.settle_by_itself(node, State::Skipped);
+        }
+    }
+
+    /// `node` can never run, because of what went wrong at `root`.
+    fn refuse(&mut self, node: NodeId, root: NodeId, failed: bool) {
+        if !self.nodes[node.index()].marks.has(Marks::GATE) {
+            let fate = Fate { root: Some(root), failed };
+            self.settle(node, State::Cancelled, Some(Cause::Dependency(root)), fate);
+        } else if let Some(gate) = self.plan.node(node).gate() {
+            let group = &mut self.gates[gate];
+            group.wait.condemn();
+            group.root = group.root.or(Some(root));
+            group.harmed |= failed;
+            self.touch(gate);
+        }
+    }
+
+    // Waits -------------------------------------------------------------------------------------
+
+    fn touch(&mut self, gate: usize) {
+        if !mem::replace(&mut self.gates[gate].touched, true) {
+            self.touched.push_back(gate);
+        }
+    }
+
+    fn leave_group(&mut self, gate: usize, because: Because) {
+        let group = &mut self.gates[gate];
+        let how = group.wait.leave(self.now, because);
+        let node = self.plan.graph.end_of(group.task);
+        let task = *self.plan.task(group.task);
+        let (forgives, lost) = (group.wait.forgives(), group.wait.lost_any());
+        let fate = Fate {
+            root: match how.because {
+                _ if how.success || task.allow_failure && !lost => None,
+                Because::Timeout => Some(node),
+                _ => group.root.or(Some(node)),
+            },
+            failed: matches!(how.because, Because::Timeout | Because::Unreachable)
+                || group.harmed && !(forgives && how.success),
+        };
+        if group.own && task.inside && !how.success && !task.allow_failure {
+            // What its members have told the job already is not told again.
+            let told = group.wait.raised() && !forgives;
+            self.job.blame(!told && !lost, true);
+        }
+        let (id, rest) = (group.task, group.wait.on_return());
+        self.set(node, Phase::Done);
+        self.actions.push_back(Action::GroupReturned { task: id, how });
+        self.spread(node, fate);
+        match rest {
+            Some(OnReturn::Cancel) => self.cancel_members(id, Wish::Stop, Blame::Group),
+            Some(OnReturn::Drain) => self.cancel_members(id, Wish::Drain, Blame::Group),
+            Some(OnReturn::Continue) | None => {}
+        }
+    }
+
+    fn leave_job(&mut self, because: Because) {
+        if self.job.returned().is_none() {
+            let how = self.job.leave(self.now, because);
+            self.actions.push_back(Action::JobReturned { how });
+        }
+    }
+
+    fn cancel_job(&mut self, wish: Wish, blame: Blame) {
+        for (id, _) in self.plan.graph.tasks() {
+            if self.plan.task(id).inside {
+                self.cancel_members(id, wish, blame);
+            }
+        }
+    }
+
+    fn cancel_members(&mut self, task: TaskId, wish: Wish, blame: Blame) {
+        for id in self.plan.graph.members(task) {
+            self.cancel(NodeId(id), wish, blame);
+        }
+    }
+
+    /// Cancels a future if it is pending, and sees to what is wished if it is in flight.
+    fn cancel(&mut self, node: NodeId, wish: Wish, blame: Blame) {
+        let it = &mut self.nodes[node.index()];
+        if it.marks.has(Marks::GATE) || it.phase == Phase::Done || it.wish >= wish {
+            return;
+        }
+        // Whoever asked for a stop first is the reason for it.
+        if it.wish < Wish::Stop {
+            it.blame = blame;
+        }
+        it.wish = wish;
+        let (running, ahead) = (it.phase == Phase::Running, it.marks.has(Marks::AHEAD));
+        if blame != Blame::Group {
+            self.overrule_group_of(node, blame);
+        }
+        if !running {
+            self.settle_cancelled(node);
+            return;
+        }
+        let how = match wish {
+            Wish::Kill => Some(Stop::Kill),
+            Wish::Stop => Some(Stop::Stop),
+            Wish::Drain => ahead.then_some(Stop::Recall),
+            Wish::None => None,
+        };
+        if let Some(how) = how {
+            self.actions.push_back(Action::Stop { node, how });
+        }
+    }
+
+    fn overrule_group_of(&mut self, node: NodeId, blame: Blame) {
+        if let Some(gate) = self.plan.node(node).gate() {
+            self.gates[gate].wait.overrule(blame == Blame::Interrupt);
+        }
+    }
+
+    // Executors and time ------------------------------------------------------------------------
+
+    fn is_broken(&self, node: NodeId) -> bool {
+        self.broken[self.plan.node(node).executor.index()]
+    }
+
+    fn break_executor(&mut self, executor: ExecutorId) {
+        if mem::replace(&mut self.broken[executor.index()], true) {
+            return;
+        }
+        for id in 0..self.nodes.len() {
+            let node = NodeId(id as u32);
+            let Node { phase, marks, .. } = self.nodes[id];
+            let pending = matches!(phase, Phase::Blocked | Phase::Ready | Phase::Delayed);
+            if pending && !marks.has(Marks::GATE) && self.plan.node(node).executor == executor {
+                self.settle_by_itself(node, State::Failed);
+            }
+        }
+    }
+
+    /// A timer that nobody waits for any more must not wake the driver.
+    fn drop_dead_timers(&mut self) {
+        while let Some(Reverse((_, timer))) = self.timers.peek() {
+            let alive = match *timer {
+                Timer::Retry(node) => self.phase(node) == Phase::Delayed,
+                Timer::Group(gate) => self.gates[gate].wait.returned().is_none(),
+                Timer::Job => self.job.returned().is_none(),
+            };
+            if alive {
+                break;
+            }
+            self.timers.pop();
+        }
+    }
+}
+
+/// Whether a wait that returned so has given up because something went wrong.
+fn is_about_failure(because: Because) -> bool {
+    matches!(
+        because,
+        Because::FirstException | Because::Failed | Because::Timeout | Because::Unreachable
+    )
+}

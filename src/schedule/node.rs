@@ -1,0 +1,99 @@
+//! What the schedule keeps for every node, in 16 bytes.
+
+use crate::time::Time;
+
+/// Where a node stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Node {
+    /// When it became ready for the first time.
+    pub ready: Time,
+    /// How many of the nodes that it is after are not done.
+    pub missing: u32,
+    pub phase: Phase,
+    pub wish: Wish,
+    /// Who wished that; means nothing without a wish.
+    pub blame: Blame,
+    pub marks: Marks,
+}
+
+/// The states of a node as the schedule sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Something that it is after is not done.
+    Blocked,
+    /// It may start as soon as the limits allow it.
+    Ready,
+    /// An attempt failed; the next is to follow at some time.
+    Delayed,
+    /// An attempt is in flight.
+    Running,
+    /// It has its final state.
+    Done,
+}
+
+/// What is to become of a node that is in flight, each more urgent than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wish {
+    /// It goes on as if nothing had happened.
+    None,
+    /// This attempt may finish, if it has started, but no other follows.
+    Drain,
+    /// It is asked to stop.
+    Stop,
+    /// It is stopped without grace.
+    Kill,
+}
+
+/// Who cancels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The wait of the node's own group.
+    Group,
+    /// The wait of the job.
+    Job,
+    /// The user.
+    Interrupt,
+}
+
+/// What else is true of a node, a bit for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks(u8);
+
+impl Marks {
+    /// Nothing is.
+    pub const NONE: Self = Self(0);
+    /// It is the gate of a group.
+    pub const GATE: Self = Self(1);
+    /// Something it is after failed, or was cancelled because of a failure.
+    pub const HARMED: Self = Self(2);
+    /// It was handed over before a worker was free.
+    pub const AHEAD: Self = Self(4);
+    /// It was tried before.
+    pub const RETRIED: Self = Self(8);
+
+    /// Whether it has the mark.
+    pub const fn has(self, mark: Self) -> bool {
+        self.0 & mark.0 != 0
+    }
+
+    /// Gives or takes the mark.
+    pub const fn set(&mut self, mark: Self, on: bool) {
+        self.0 = if on { self.0 | mark.0 } else { self.0 & !mark.0 };
+    }
+}
+
+impl Node {
+    /// A node that is after so many others: a future or, with [`Marks::GATE`], the gate of a group.
+    pub const fn new(missing: u32, marks: Marks) -> Self {
+        Self {
+            ready: Time::ZERO,
+            missing,
+            phase: Phase::Blocked,
+            wish: Wish::None,
+            blame: Blame::Group,
+            marks,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Node>() == 16, "a job may have millions");

@@ -1,0 +1,80 @@
+//! What the schedule needs of each task, close together: a task of the graph is large, and the path
+//! that every node takes must not touch it. Knows nothing of what happens in a run.
+
+use crate::graph::{Graph, Task, When};
+use crate::id::{ExecutorId, NodeId, TaskId};
+
+/// The graph, and what is looked up often about its tasks.
+#[derive(Debug)]
+pub struct Plan<'g> {
+    pub graph: &'g Graph,
+    traits: Vec<Traits>,
+}
+
+/// What the schedule needs of one task.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are facts that do not depend on each other"
+)]
+#[derive(Clone, Copy, Debug)]
+pub struct Traits {
+    pub executor: ExecutorId,
+    gate: u32,
+    pub when: When,
+    /// Whether the job's wait looks at it.
+    pub inside: bool,
+    pub allow_failure: bool,
+    pub exclusive: bool,
+    /// Whether it takes anything of a resource.
+    pub uses: bool,
+    /// Whether it is plain enough to be handed over before a worker is free.
+    pub ahead: bool,
+}
+
+const NO_GATE: u32 = u32::MAX;
+
+impl<'g> Plan<'g> {
+    /// The plan of `graph`.
+    pub fn new(graph: &'g Graph) -> Self {
+        let mut gates = 0..NO_GATE;
+        let traits = graph
+            .tasks()
+            .map(|(id, task)| {
+                let gate = if task.size.is_group() { gates.next() } else { None };
+                Traits::new(task, gate, graph.is_inside(id))
+            })
+            .collect();
+        Self { graph, traits }
+    }
+
+    /// The traits of a task.
+    pub fn task(&self, task: TaskId) -> &Traits {
+        &self.traits[task.index()]
+    }
+
+    /// The traits of a node's task.
+    pub fn node(&self, node: NodeId) -> &Traits {
+        self.task(self.graph.task_of(node))
+    }
+}
+
+impl Traits {
+    fn new(task: &Task, gate: Option<u32>, inside: bool) -> Self {
+        let plain = task.uses.is_empty() && !task.exclusive && task.timeout.is_none();
+        Self {
+            executor: task.executor,
+            gate: gate.unwrap_or(NO_GATE),
+            when: task.when,
+            inside,
+            allow_failure: task.allow_failure,
+            exclusive: task.exclusive,
+            uses: !task.uses.is_empty(),
+            ahead: task.ahead && plain,
+        }
+    }
+
+    /// Which of the groups it is, in the order of tasks; `None` for a plain task.
+    pub fn gate(&self) -> Option<usize> {
+        (self.gate != NO_GATE).then_some(self.gate as usize)
+    }
+}

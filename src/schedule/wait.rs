@@ -1,0 +1,222 @@
+//! One wait, the job's or a group's: counters, when it returns, and whether that is a success. Knows
+//! nothing of the graph: it is told of every end, and never looks again.
+
+use std::time::Duration;
+
+use crate::graph::{OnReturn, ReturnWhen, Wait};
+use crate::outcome::{Because, Return, State};
+use crate::time::Time;
+
+/// What a wait has seen so far.
+#[derive(Debug)]
+pub struct Waiting {
+    goal: Goal,
+    timeout: Option<Duration>,
+    on_return: OnReturn,
+    total: u32,
+    done: u32,
+    skipped: u32,
+    succeeded: u32,
+    cancelled: u32,
+    /// Failures that release the wait.
+    raised: u32,
+    /// What makes its return a failure.
+    faults: u32,
+    clock: Option<Time>,
+    expired: bool,
+    /// Whether somebody else began to cancel what is waited for.
+    overruled: bool,
+    /// Whether that was the user.
+    interrupted: bool,
+    returned: Option<Because>,
+}
+
+/// What is waited for, with the word for having got it.
+#[derive(Clone, Copy, Debug)]
+enum Goal {
+    Everything,
+    Completed(u32, Because),
+    Succeeded(u32, Because),
+    Failed(u32, Because),
+}
+
+/// How one future's end counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Ballot {
+    /// How it ended.
+    pub state: State,
+    /// Whether that releases a wait for failures.
+    pub raises: bool,
+    /// Whether that makes the return a failure.
+    pub fault: bool,
+}
+
+impl Waiting {
+    /// A wait for `total` futures, whose clock stands still.
+    pub fn new(wait: &Wait, total: u32) -> Self {
+        Self {
+            goal: Goal::new(wait.return_when, total),
+            timeout: wait.timeout,
+            on_return: wait.on_return,
+            total,
+            done: 0,
+            skipped: 0,
+            succeeded: 0,
+            cancelled: 0,
+            raised: 0,
+            faults: 0,
+            clock: None,
+            expired: false,
+            overruled: false,
+            interrupted: false,
+            returned: None,
+        }
+    }
+
+    /// Starts the clock, if it stands still; gives the deadline, if there is one still to come.
+    pub fn start(&mut self, now: Time) -> Option<Time> {
+        if self.clock.is_some() {
+            return None;
+        }
+        self.clock = Some(now);
+        // Nothing can come before a deadline that is now: the wait looks once and returns.
+        self.expired = self.timeout == Some(Duration::ZERO);
+        self.timeout.filter(|timeout| !timeout.is_zero()).map(|timeout| now.after(timeout))
+    }
+
+    /// The deadline passed.
+    pub fn expire(&mut self) {
+        self.expired = true;
+    }
+
+    /// Somebody else, perhaps the user, cancels what is waited for: the wait lasts until that is over.
+    pub fn overrule(&mut self, by_user: bool) {
+        self.overruled = true;
+        self.interrupted |= by_user;
+    }
+
+    /// What is waited for is not wanted at all: nothing is asked of it any more.
+    pub fn waive(&mut self) {
+        self.goal = Goal::Everything;
+    }
+
+    /// What is waited for can never run.
+    pub fn condemn(&mut self) {
+        self.cancelled += 1;
+        self.faults += 1;
+    }
+
+    /// One more future is done.
+    pub fn count(&mut self, ballot: Ballot) {
+        self.done += 1;
+        match ballot.state {
+            State::Succeeded => self.succeeded += 1,
+            State::Skipped => self.skipped += 1,
+            State::Cancelled => self.cancelled += 1,
+            _ => {}
+        }
+        self.blame(ballot.raises, ballot.fault);
+    }
+
+    /// Something failed that is no future: a group, by its verdict.
+    pub fn blame(&mut self, raises: bool, fault: bool) {
+        self.raised += u32::from(raises);
+        self.faults += u32::from(fault);
+    }
+
+    /// Why it is to return now, if it is.
+    pub fn due(&self) -> Option<Because> {
+        if self.returned.is_some() || self.clock.is_none() && self.done < self.total {
+            return None;
+        }
+        self.released().or_else(|| self.expired.then_some(Because::Timeout))
+    }
+
+    /// Returns; from now on nothing counts. Where that is no success and the user interrupted what was
+    /// waited for, that is the reason.
+    pub fn leave(&mut self, now: Time, because: Because) -> Return {
+        let success = match because {
+            Because::FirstSuccess | Because::Succeeded => true,
+            Because::Timeout | Because::Unreachable | Because::Interrupt => false,
+            _ => self.faults == 0,
+        };
+        let because = if self.interrupted && !success { Because::Interrupt } else { because };
+        self.returned = Some(because);
+        Return { because, after: self.clock.map_or(Duration::ZERO, |it| now.since(it)), success }
+    }
+
+    /// Why it returned, if it has.
+    pub fn returned(&self) -> Option<Because> {
+        self.returned
+    }
+
+    /// Whether it has nothing to ask for before the end, so that order and number of starts do not
+    /// matter to it.
+    pub fn is_patient(&self) -> bool {
+        self.returned.is_some() || matches!(self.goal, Goal::Everything)
+    }
+
+    /// Whether it asks for successes, and therefore forgives failures.
+    pub fn forgives(&self) -> bool {
+        matches!(self.goal, Goal::Succeeded(..))
+    }
+
+    /// Whether a failure has released it or might have.
+    pub fn raised(&self) -> bool {
+        self.raised > 0
+    }
+
+    /// Whether any future was cancelled.
+    pub fn lost_any(&self) -> bool {
+        self.cancelled > 0
+    }
+
+    /// What is to become of the rest; `None` if there is no rest.
+    pub fn on_return(&self) -> Option<OnReturn> {
+        (self.done < self.total).then_some(self.on_return)
+    }
+
+    fn released(&self) -> Option<Because> {
+        if self.total == 0 {
+            return Some(if self.forgives() {
+                Because::Unreachable
+            } else {
+                Because::AllCompleted
+            });
+        }
+        let all_done = self.done == self.total;
+        if self.overruled && !all_done {
+            return None;
+        }
+        let completed = self.done - self.skipped;
+        let (reached, possible, because) = match self.goal {
+            Goal::Completed(k, why) => (completed >= k, self.total - self.skipped >= k, why),
+            Goal::Succeeded(k, why) => {
+                (self.succeeded >= k, self.succeeded + (self.total - self.done) >= k, why)
+            }
+            Goal::Failed(k, why) => (self.raised >= k, true, why),
+            Goal::Everything => (false, true, Because::AllCompleted),
+        };
+        if reached {
+            Some(because)
+        } else if !possible {
+            Some(Because::Unreachable)
+        } else {
+            all_done.then_some(Because::AllCompleted)
+        }
+    }
+}
+
+impl Goal {
+    fn new(return_when: ReturnWhen, total: u32) -> Self {
+        match return_when {
+            ReturnWhen::AllCompleted => Self::Everything,
+            ReturnWhen::FirstCompleted => Self::Completed(1, Because::FirstCompleted),
+            ReturnWhen::FirstException => Self::Failed(1, Because::FirstException),
+            ReturnWhen::FirstSuccess => Self::Succeeded(1, Because::FirstSuccess),
+            ReturnWhen::Completed(k) => Self::Completed(k.of(total), Because::Completed),
+            ReturnWhen::Succeeded(k) => Self::Succeeded(k.of(total), Because::Succeeded),
+            ReturnWhen::Failed(k) => Self::Failed(k.of(total), Because::Failed),
+        }
+    }
+}
