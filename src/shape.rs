@@ -258,9 +258,8 @@ pub struct CallbackShape<'a> {
 pub fn head<'a>(run: &RunView<'a>) -> Head<'a> {
     let exit = Exit::of(&run.job.graph, run.ledger);
     let ended = run.ended();
-    let finished = ended.and_then(|end| {
-        run.started_at.checked_add(end.since(Time::ZERO)).map(|at| calendar(at))
-    });
+    let finished = ended
+        .and_then(|end| run.started_at.checked_add(end.since(Time::ZERO)).map(|at| calendar(at)));
     Head {
         job: &run.job.name,
         manifest: run.job.origin.manifest.as_deref(),
@@ -375,21 +374,7 @@ pub fn executor(run: &RunView<'_>, place: usize) -> ExecutorShape {
 
 /// [`future`] as a value, for templates. Whole numbers stay exact.
 pub fn future_value(run: &RunView<'_>, node: NodeId) -> Value {
-    let mut shape = future(run, node);
-    // serde_json's own values hold 64 bits; only these two can hold more.
-    let item = shape.item.take().map_or(Value::Null, Cow::into_owned);
-    let result = std::mem::take(&mut shape.result).into_owned();
-    let mut value = to_value(&shape);
-    if let Value::Map(entries) = &mut value {
-        for (name, entry) in entries {
-            match name.as_str() {
-                "item" => *entry = item.clone(),
-                "result" => *entry = result.clone(),
-                _ => {}
-            }
-        }
-    }
-    value
+    to_value(&future(run, node))
 }
 
 /// [`job`] as a value, for templates.
@@ -496,9 +481,8 @@ fn policy(return_when: ReturnWhen) -> Policy {
 }
 
 fn to_value(shape: &impl Serialize) -> Value {
-    // These types hold nothing that JSON cannot say.
-    let json = serde_json::to_value(shape).unwrap_or_default();
-    serde_json::from_value(json).unwrap_or_default()
+    // These types hold nothing that a value cannot.
+    Value::of(shape).unwrap_or_default()
 }
 
 /// Anything that can be displayed, as a string.

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crossbeam_channel::unbounded;
 use tracing_subscriber::EnvFilter;
@@ -42,18 +43,19 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
             let _ = signals.send(Notice::Signal(signal));
         },
         || {
-            let job = load::job(target, &options.changes, colored(options.color), functions)?;
+            let color = colored(options.color);
+            let job = Arc::new(load::job(target, &options.changes, color, functions)?);
             log(options);
             let runner = Runner::new(&job).functions(functions.clone()).notices(notices, inbox);
-            carry_out(&job, runner, reports, options)
+            carry_out(runner, &job, reports, options)
         },
     );
     attended.map_err(|error| Problem::Work(format!("cannot start: {error}")))?
 }
 
 fn carry_out(
-    job: &Job,
     mut runner: Runner<'_>,
+    job: &Job,
     mut reports: Vec<(Format, PathBuf)>,
     options: &RunOptions,
 ) -> Result<u8, Problem> {
@@ -78,17 +80,17 @@ fn carry_out(
     }
     let finished =
         runner.run().map_err(|error| Problem::Work(format!("cannot start: {error}")))?;
-    conclude(job, &finished, options)
+    conclude(&finished, options)
 }
 
 /// What is said after the reports were written.
-fn conclude(job: &Job, finished: &Finished, options: &RunOptions) -> Result<u8, Problem> {
+fn conclude(finished: &Finished, options: &RunOptions) -> Result<u8, Problem> {
     for error in &finished.ledger.errors {
         tell(&format!("error: {error}"));
     }
     if options.results {
         let mut stdout = io::stdout().lock();
-        json::write_results(&mut stdout, &finished.view(job))
+        json::write_results(&mut stdout, &finished.view())
             .and_then(|()| stdout.flush())
             .map_err(Problem::output)?;
     }

@@ -16,9 +16,7 @@ use crate::id::NodeId;
 use crate::measure::{self, Counts};
 use crate::report::Observer;
 use crate::report::target::Target;
-use crate::shape::{
-    self, CallbackShape, CauseShape, ErrorShape, GroupShape, RunView, Text,
-};
+use crate::shape::{self, CallbackShape, CauseShape, ErrorShape, GroupShape, RunView, Text};
 use crate::value::Value;
 
 /// The version of the shape of the lines.
@@ -178,11 +176,9 @@ fn body<'a>(event: &'a Event, run: &RunView<'a>) -> Option<Body<'a>> {
                 not_done: left,
             }
         }
-        Event::Log { callback, node, message } => Body::Log {
-            future: node.map(name),
-            line: job.callbacks[*callback].line,
-            message,
-        },
+        Event::Log { callback, node, message } => {
+            Body::Log { future: node.map(name), line: job.callbacks[*callback].line, message }
+        }
         Event::CallbackEnded => Body::CallbackEnded {
             callback: ledger.callbacks.last().map(|record| shape::callback(run, record)),
         },

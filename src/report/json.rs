@@ -107,7 +107,9 @@ fn names_at_return(run: RunView<'_>, wanted: bool) -> Items<'_, Text<Name<'_>>> 
     let done = measure::done_at_return(&run.job.graph, run.ledger);
     let nodes = measure::waited_for(&run.job.graph);
     Box::new(
-        nodes.filter(move |node| done[node.index()] == wanted).map(move |node| Text(run.name(node))),
+        nodes
+            .filter(move |node| done[node.index()] == wanted)
+            .map(move |node| Text(run.name(node))),
     )
 }
 

@@ -151,7 +151,8 @@ fn callbacks(text: &mut String, run: &RunView<'_>) {
     }
     line(text, format_args!("\n### Callbacks that failed\n"));
     for record in failed.iter().take(FAILURES) {
-        let of = record.node.map_or_else(|| "the job".to_owned(), |node| run.name(node).to_string());
+        let of =
+            record.node.map_or_else(|| "the job".to_owned(), |node| run.name(node).to_string());
         let error = record.error.as_deref().unwrap_or_default();
         line(text, format_args!("- `{}` of {}: {}", record.on, code(&of), code(error)));
     }
@@ -169,7 +170,8 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
 fn code(text: &str) -> String {
     let text = words::plain(text, true).replace('\n', " ");
     let ticks = "`".repeat(longest_run(&text) + 1);
-    let pad = if text.starts_with('`') || text.ends_with('`') || text.is_empty() { " " } else { "" };
+    let pad =
+        if text.starts_with('`') || text.ends_with('`') || text.is_empty() { " " } else { "" };
     format!("{ticks}{pad}{text}{pad}{ticks}")
 }
 

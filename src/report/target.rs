@@ -25,10 +25,7 @@ impl Target {
     ///
     /// # Errors
     /// What went wrong, with the path.
-    pub fn write(
-        &self,
-        body: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> io::Result<()> {
+    pub fn write(&self, body: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         match self {
             Self::Stdout => {
                 let mut out = BufWriter::new(io::stdout().lock());
@@ -54,10 +51,7 @@ impl Target {
     }
 }
 
-fn write_file(
-    path: &Path,
-    body: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<()> {
+fn write_file(path: &Path, body: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     // A link keeps pointing where it did: its target is what gets replaced.
     let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(&place).is_ok_and(|meta| !meta.is_file()) {

@@ -30,7 +30,10 @@ pub fn write(out: &mut dyn Write, run: &RunView<'_>) -> io::Result<()> {
         attempts(run, node, |event| list.push(event))?;
     }
     if let Some(returned) = &run.ledger.returned {
-        list.push(&Event::returned(returned.how.because.word(), Time::ZERO.after(returned.how.after)))?;
+        list.push(&Event::returned(
+            returned.how.because.word(),
+            Time::ZERO.after(returned.how.after),
+        ))?;
     }
     out.write_all(b"\n]}\n")
 }
@@ -123,12 +126,7 @@ fn attempts<'a>(
         tid: Some(worker),
         s: None,
         cname: Some(colour(state)),
-        args: Args {
-            name: None,
-            state: Some(state.word()),
-            attempt: Some(number),
-            error,
-        },
+        args: Args { name: None, state: Some(state.word()), attempt: Some(number), error },
     };
     let earlier = record.detail.iter().flat_map(|detail| &detail.earlier);
     for (number, attempt) in (1..).zip(earlier) {

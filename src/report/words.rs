@@ -27,11 +27,7 @@ pub fn duration(duration: Duration) -> String {
 
 /// A duration in seconds with two digits, up to a minute; beyond as [`duration`].
 pub fn seconds(time: Duration) -> String {
-    if time.as_secs_f64() < 59.995 {
-        format!("{:.2}s", time.as_secs_f64())
-    } else {
-        duration(time)
-    }
+    if time.as_secs_f64() < 59.995 { format!("{:.2}s", time.as_secs_f64()) } else { duration(time) }
 }
 
 /// Text that can do nothing but be read: control characters, terminal escapes and what changes the
@@ -209,8 +205,7 @@ pub fn remarks(run: &RunView<'_>) -> Vec<String> {
         remarks.push(format!("interrupted by {}", describe_signal(number)));
     }
     if let Some(returned) = &run.ledger.returned
-        && let Some(early) =
-            early(&returned.how, measure::unfinished(&run.job.graph, run.ledger))
+        && let Some(early) = early(&returned.how, measure::unfinished(&run.job.graph, run.ledger))
     {
         remarks.push(early);
     }

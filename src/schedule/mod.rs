@@ -257,7 +257,13 @@ impl<'g> Schedule<'g> {
 
     /// The next thing to do; `None` until something else is told.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.actions.pop_front().or_else(|| self.next_start())
+        while let Some(action) = self.actions.pop_front() {
+            // An attempt may have ended since it was decided to stop it.
+            if !matches!(action, Action::Stop { node, .. } if self.phase(node) != Phase::Running) {
+                return Some(action);
+            }
+        }
+        self.next_start()
     }
 
     /// Whether every future has its final state, every wait returned, and every action was taken.

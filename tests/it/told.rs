@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use jobrun::event::{Event, Stamped};
-use jobrun::graph::{
-    Executor, ExecutorKind, Graph, OnWorkerDeath, Retry, Size, Task, Wait, When,
-};
+use jobrun::graph::{Executor, ExecutorKind, Graph, OnWorkerDeath, Retry, Size, Task, Wait, When};
 use jobrun::id::{ExecutorId, NodeId, TaskId};
 use jobrun::job::{
     Action, ArgsSpec, Callback, CallbackAction, Items, Job, Origin, Setup, Spec, Trigger,
@@ -70,7 +68,12 @@ impl Plan {
         self
     }
 
-    pub fn callback(mut self, on: &[Trigger], tasks: Option<&[&str]>, action: CallbackAction) -> Self {
+    pub fn callback(
+        mut self,
+        on: &[Trigger],
+        tasks: Option<&[&str]>,
+        action: CallbackAction,
+    ) -> Self {
         let mut tasks: Option<Vec<TaskId>> =
             tasks.map(|names| names.iter().map(|name| self.id(name)).collect());
         if let Some(tasks) = &mut tasks {
@@ -111,7 +114,14 @@ impl Plan {
             reports: Vec::new(),
             callbacks: self.callbacks,
         };
-        Run { job: Arc::new(job), ledger, observers: Vec::new(), seq: 0, now: 0, errors: Vec::new() }
+        Run {
+            job: Arc::new(job),
+            ledger,
+            observers: Vec::new(),
+            seq: 0,
+            now: 0,
+            errors: Vec::new(),
+        }
     }
 
     fn push(mut self, name: &str, after: &[&str], size: Size, items: Option<Items>) -> Self {
@@ -244,8 +254,7 @@ impl Run {
         if kind == FailureKind::Exit {
             detail.exit_code = Some(3);
         }
-        let state =
-            if kind == FailureKind::Timeout { State::TimedOut } else { State::Failed };
+        let state = if kind == FailureKind::Timeout { State::TimedOut } else { State::Failed };
         self.end(name, now, state)
     }
 
@@ -301,7 +310,12 @@ impl Run {
         self
     }
 
-    pub fn callback_ended(&mut self, callback: usize, name: Option<&str>, error: Option<&str>) -> &mut Self {
+    pub fn callback_ended(
+        &mut self,
+        callback: usize,
+        name: Option<&str>,
+        error: Option<&str>,
+    ) -> &mut Self {
         let node = name.map(|name| self.node(name));
         self.ledger.callbacks.push(CallbackRecord {
             callback,

@@ -205,12 +205,7 @@ fn wait_line(run: &RunView<'_>, scale: &Scale, height: f64) -> Markup {
 }
 
 fn key(run: &RunView<'_>, bars: &[Bar]) -> Markup {
-    let states = [
-        State::Succeeded,
-        State::Failed,
-        State::TimedOut,
-        State::Cancelled,
-    ];
+    let states = [State::Succeeded, State::Failed, State::TimedOut, State::Cancelled];
     let early = run.ledger.returned.as_ref().is_some_and(|returned| {
         let end = run.ended().unwrap_or_default().seconds();
         returned.how.after.as_secs_f64() < end * 0.98

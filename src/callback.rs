@@ -1,1 +1,0 @@
-//! The queue of callbacks and who does them. Knows nothing of the schedule.

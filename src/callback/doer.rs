@@ -1,0 +1,190 @@
+//! Who does callbacks: children by the supervisor, calls and posts on threads of their own. Knows
+//! neither events nor the graph.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use tracing::Span;
+
+use super::post::{post, timed_out};
+use crate::functions::{Context, Functions, Token};
+use crate::outcome::Outcome;
+use crate::rundir::RunDir;
+use crate::supervise::{ChildEnd, ChildEvent, Children, How, Request};
+use crate::time::Clock;
+use crate::work::{Call, CallbackWork, Command, Notice, ResultKind, Stop};
+
+/// How long a command has to end by itself when it took too long.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Does what callbacks ask for, and tells of the end of each.
+pub(super) struct Doer {
+    sender: Sender<Notice>,
+    functions: Functions,
+    run_id: String,
+    dir: PathBuf,
+    /// Made when there is a first command.
+    children: Option<Children>,
+}
+
+impl Doer {
+    pub(super) fn new(
+        sender: Sender<Notice>,
+        functions: Functions,
+        run_id: &str,
+        dir: &Path,
+    ) -> Self {
+        let (run_id, dir) = (run_id.to_owned(), dir.to_owned());
+        Self { sender, functions, run_id, dir, children: None }
+    }
+
+    /// Starts one; its end is told once.
+    ///
+    /// # Errors
+    /// If it cannot be started; then nothing is told.
+    pub(super) fn start(
+        &mut self,
+        key: u64,
+        name: &str,
+        work: CallbackWork,
+        timeout: Duration,
+        span: &Span,
+    ) -> Result<(), String> {
+        match work {
+            // A line needs nobody to do it.
+            CallbackWork::Log(_) => self.tell(key, Ok(()), Duration::ZERO),
+            CallbackWork::Run(command) => self.run(key, name, command, timeout),
+            CallbackWork::Call(call) => return self.call(key, name, call, timeout, span),
+            CallbackWork::Post { url, headers, body } => {
+                return self.on_thread(key, span, move || post(&url, &headers, &body, timeout));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops commands, and gives the others up.
+    pub(super) fn kill(&self, keys: impl Iterator<Item = u64>) {
+        for key in keys {
+            if let Some(children) = &self.children {
+                children.stop(key, Stop::Kill);
+            }
+            // For a command this comes before its end, which is then nobody's any more.
+            self.tell(key, Err("the run was stopped".to_owned()), Duration::ZERO);
+        }
+    }
+
+    fn run(&mut self, key: u64, name: &str, mut command: Command, timeout: Duration) {
+        // What it prints is of interest only if it fails.
+        command.result = ResultKind::None;
+        let children = self.children.get_or_insert_with(|| {
+            let sender = self.sender.clone();
+            let sink = move |key, event| {
+                if let Some(notice) = child_notice(key, event) {
+                    // Nobody listens once the run has ended.
+                    let _ = sender.send(notice);
+                }
+            };
+            Children::new(Clock::start(), RunDir::new(&self.run_id), Arc::new(sink))
+        });
+        children.start(Request {
+            key,
+            name: name.to_owned(),
+            command,
+            timeout: Some(timeout),
+            grace: GRACE,
+            live: false,
+        });
+    }
+
+    /// Calls a function. One that does not end in time is given up: its thread goes on, and what it
+    /// gives is lost.
+    fn call(
+        &self,
+        key: u64,
+        name: &str,
+        call: Call,
+        timeout: Duration,
+        span: &Span,
+    ) -> Result<(), String> {
+        let function = self.functions.get(&call.function).cloned();
+        let function =
+            function.ok_or_else(|| format!("there is no function `{}`", call.function))?;
+        let context = Context::new(name, self.dir.clone());
+        let token: Token = context.token().clone();
+        let (done, end) = bounded(1);
+        let within = span.clone();
+        spawn(move || {
+            let ended = within.in_scope(|| function.call(&context, call.args));
+            let _ = done.send(ended.map(drop).map_err(|failure| failure.message));
+        })?;
+        self.on_thread(key, span, move || match end.recv_timeout(timeout) {
+            Ok(ended) => ended,
+            Err(RecvTimeoutError::Timeout) => {
+                token.cancel();
+                Err(timed_out(timeout))
+            }
+            Err(RecvTimeoutError::Disconnected) => Err("its thread was lost".to_owned()),
+        })
+    }
+
+    fn on_thread(
+        &self,
+        key: u64,
+        span: &Span,
+        act: impl FnOnce() -> Result<(), String> + Send + 'static,
+    ) -> Result<(), String> {
+        let (sender, span) = (self.sender.clone(), span.clone());
+        spawn(move || {
+            let start = Instant::now();
+            let ended = span.in_scope(act);
+            let _ = sender.send(notice(key, ended, start.elapsed()));
+        })
+    }
+
+    fn tell(&self, key: u64, ended: Result<(), String>, elapsed: Duration) {
+        // Nobody listens once the run has ended.
+        let _ = self.sender.send(notice(key, ended, elapsed));
+    }
+}
+
+fn spawn(act: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    let thread = thread::Builder::new().name("callback".to_owned());
+    thread.spawn(act).map(drop).map_err(|error| format!("cannot start a thread: {error}"))
+}
+
+fn notice(key: u64, ended: Result<(), String>, elapsed: Duration) -> Notice {
+    Notice::Callback { key, error: ended.err(), elapsed }
+}
+
+fn child_notice(key: u64, event: ChildEvent) -> Option<Notice> {
+    match event {
+        ChildEvent::Started { .. } | ChildEvent::Output { .. } => None,
+        ChildEvent::Warning(message) => Some(Notice::Warning(message)),
+        ChildEvent::Recalled => {
+            Some(notice(key, Err("the run was stopped".to_owned()), Duration::ZERO))
+        }
+        ChildEvent::Ended(end) => {
+            let elapsed = end.ended.since(end.started);
+            Some(notice(key, child_ended(&end), elapsed))
+        }
+    }
+}
+
+/// An error names the last line that the command wrote to its standard error.
+fn child_ended(end: &ChildEnd) -> Result<(), String> {
+    if let How::TimedOut(limit) = &end.how {
+        return Err(timed_out(*limit));
+    }
+    let failure = match end.outcome() {
+        Outcome::Succeeded(_) => return Ok(()),
+        Outcome::Cancelled => return Err("the run was stopped".to_owned()),
+        Outcome::Failed(failure) | Outcome::TimedOut(failure) => failure.message,
+    };
+    let stderr = String::from_utf8_lossy(&end.child.stderr.kept);
+    let last = stderr.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim);
+    let short = |line: &str| line.chars().take(200).collect::<String>();
+    Err(last.map_or(failure.clone(), |line| format!("{failure}: {}", short(line))))
+}

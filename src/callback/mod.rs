@@ -1,0 +1,201 @@
+//! Callbacks: which are due, who does them, what became of them. Knows nothing of the schedule.
+//!
+//! They run outside worker slots, a bounded number at a time, and never hold the driver up: what a
+//! callback is handed is rendered on the driver's thread just before it starts, the rest is done
+//! elsewhere and told as a [`Notice::Callback`]. An error in one changes nothing but its record.
+
+mod doer;
+mod post;
+mod queue;
+
+use std::collections::HashMap;
+use std::num::NonZero;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+pub use queue::{Due, Queue};
+
+use crate::bind::{Binder, Occasion, RunFacts};
+use crate::event::{Event, Stamped};
+use crate::exit::Exit;
+use crate::functions::Functions;
+use crate::job::Job;
+use crate::ledger::CallbackRecord;
+use crate::shape::{self, RunView};
+use crate::traceparent::Trace;
+use crate::value::Value;
+use crate::work::{CallbackWork, Notice};
+use doer::Doer;
+
+/// So many run at once, and one more for each CPU.
+const AT_ONCE: usize = 4;
+
+/// The callbacks of one run.
+pub struct Callbacks<'a> {
+    job: &'a Job,
+    queue: Queue,
+    binder: Binder<'a>,
+    trace: Trace,
+    doer: Doer,
+    /// The parent of the spans of callbacks.
+    parent: tracing::Span,
+    spans: HashMap<u64, tracing::Span>,
+    /// Whether no more are to start.
+    killed: bool,
+}
+
+/// What came of trying to start a callback.
+#[derive(Debug)]
+pub enum Step {
+    /// It runs; a [`Notice::Callback`] will tell of its end.
+    Started,
+    /// It was a line for the log, which this event carries, and has ended.
+    Logged(Event, CallbackRecord),
+    /// It could not be started, and has ended.
+    Failed(CallbackRecord),
+}
+
+impl<'a> Callbacks<'a> {
+    /// The callbacks of a run of `job`, whose ends are told to `sender`.
+    pub fn new(job: &'a Job, functions: &Functions, run_id: &str, sender: Sender<Notice>) -> Self {
+        let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            job,
+            queue: Queue::new(job, AT_ONCE + cpus),
+            binder: Binder::new(job, &RunFacts { run_id: run_id.to_owned() }),
+            trace: Trace::from_env(None, run_id),
+            doer: Doer::new(sender, functions.clone(), run_id, &job.origin.dir),
+            parent: tracing::Span::none(),
+            spans: HashMap::new(),
+            killed: false,
+        }
+    }
+
+    /// Makes the spans of callbacks children of `parent`, in `trace`.
+    #[must_use]
+    pub fn within(mut self, parent: tracing::Span, trace: Trace) -> Self {
+        self.parent = parent;
+        self.trace = trace;
+        self
+    }
+
+    /// Takes note of what is due after an event.
+    pub fn observe(&mut self, event: &Stamped, run: &RunView<'_>) {
+        self.queue.observe(&event.event, run);
+    }
+
+    /// Takes note that the job has ended. To be told when all futures and callbacks have.
+    pub fn job_ended(&mut self, run: &RunView<'_>) {
+        let success = Exit::of(&run.job.graph, run.ledger) == Exit::Succeeded;
+        self.queue.job_ended(run, success);
+    }
+
+    /// Whether no callback is due or running.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_idle()
+    }
+
+    /// Starts the next callback that may start now; `None` if there is none.
+    pub fn start_next(&mut self, run: &RunView<'_>) -> Option<Step> {
+        let due = self.queue.next()?;
+        if self.killed {
+            return Some(self.failed(&due, "the run was stopped".to_owned()));
+        }
+        let callback = &self.job.callbacks[due.callback];
+        let (payload, state) = payload(run, &due);
+        let occasion = Occasion {
+            node: due.node,
+            payload: &payload,
+            state,
+            traceparent: &self.trace.of_callback(due.key),
+        };
+        let step = match self.binder.bind_callback(&callback.action, &occasion) {
+            Err(error) => self.failed(&due, error),
+            Ok(CallbackWork::Log(message)) => {
+                self.queue.ended(due.key);
+                let event = Event::Log { callback: due.callback, node: due.node, message };
+                Step::Logged(event, record(&due, None, Duration::ZERO))
+            }
+            Ok(work) => {
+                let span = self.span(run, &due);
+                match self.doer.start(due.key, &name(run, &due), work, callback.timeout, &span) {
+                    Ok(()) => {
+                        self.spans.insert(due.key, span);
+                        Step::Started
+                    }
+                    Err(error) => self.failed(&due, error),
+                }
+            }
+        };
+        Some(step)
+    }
+
+    /// A [`Notice::Callback`] has come: the record of that callback. `None` if it has ended before.
+    pub fn ended(
+        &mut self,
+        key: u64,
+        error: Option<String>,
+        elapsed: Duration,
+    ) -> Option<CallbackRecord> {
+        let due = self.queue.ended(key)?;
+        if let Some(span) = self.spans.remove(&key) {
+            span.record("state", if error.is_none() { "succeeded" } else { "failed" });
+            if let Some(error) = &error {
+                tracing::warn!(target: "jobrun", parent: &span, error, "callback failed");
+            }
+        }
+        Some(record(&due, error, elapsed))
+    }
+
+    /// Stops those that run, as far as that can be done, and starts no more: all of them end soon,
+    /// as failed.
+    pub fn kill(&mut self) {
+        if !self.killed {
+            self.killed = true;
+            self.doer.kill(self.queue.running());
+        }
+    }
+
+    fn failed(&mut self, due: &Due, error: String) -> Step {
+        self.queue.ended(due.key);
+        Step::Failed(record(due, Some(error), Duration::ZERO))
+    }
+
+    fn span(&self, run: &RunView<'_>, due: &Due) -> tracing::Span {
+        tracing::info_span!(
+            target: "jobrun",
+            parent: &self.parent,
+            "callback",
+            on = due.on.word(),
+            action = run.job.callbacks[due.callback].action.word(),
+            future = due.node.map(|node| tracing::field::display(run.name(node))),
+            state = tracing::field::Empty,
+        )
+    }
+}
+
+/// What a callback is handed, and the word of its state.
+fn payload(run: &RunView<'_>, due: &Due) -> (Value, &'static str) {
+    match due.node {
+        None => (shape::job_value(run), Exit::of(&run.job.graph, run.ledger).word()),
+        Some(gate) if run.job.graph.is_gate(gate) => {
+            let task = run.job.graph.task_of(gate);
+            let success = run.ledger.group(task).is_some_and(|group| group.success);
+            let state = if success { "succeeded" } else { "failed" };
+            (shape::group_value(run, task), state)
+        }
+        Some(node) => (shape::future_value(run, node), run.record(node).state.word()),
+    }
+}
+
+/// What its files and threads are called.
+fn name(run: &RunView<'_>, due: &Due) -> String {
+    let of = due.node.map_or_else(|| run.job.name.clone(), |node| run.name(node).to_string());
+    format!("{of}-{}-{}", due.on.word(), due.callback)
+}
+
+fn record(due: &Due, error: Option<String>, elapsed: Duration) -> CallbackRecord {
+    CallbackRecord { callback: due.callback, on: due.on.word(), node: due.node, error, elapsed }
+}
