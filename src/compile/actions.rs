@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::compile::context::Context;
 use crate::diagnostic::Diagnostic;
+use crate::functions::Function;
 use crate::job::ProgramSpec;
 use crate::manifest::{Entries, Items, Program, Scalar, Spanned};
 use crate::template::{self, Template};
@@ -117,32 +118,23 @@ pub(super) fn check_call(
     count: Option<usize>,
     place: Option<Range<usize>>,
 ) {
-    let Some(arity) = context.functions.arity(function) else {
-        let names = context.functions.names();
+    let functions = context.functions;
+    let Some(arity) = functions.get(function).map(Function::arity) else {
         let message = format!("there is no function `{}`", function.value);
-        let hint = context.guess(function, names.iter().map(String::as_str));
+        let hint = context.guess(function, functions.names());
         context.fault(
             Diagnostic::error("unknown-function", message).at(function.range()).hint_if(hint),
         );
         return;
     };
-    if let Some(count) = count.filter(|count| !(arity.min..=arity.max).contains(count)) {
-        let wanted = match (arity.min, arity.max) {
-            (min, max) if min == max => arguments(min),
-            (min, usize::MAX) => format!("at least {}", arguments(min)),
-            (min, max) => format!("{min} to {}", arguments(max)),
-        };
-        let message = format!("`{}` takes {wanted}, not {count}", function.value);
+    if let Some(count) = count.filter(|count| !arity.allows(*count)) {
+        let message = format!("`{}` takes {arity}, not {count}", function.value);
         let hint = match count {
             0 => "give them with args = [ … ]; a task with `map` passes its item",
             _ => "change the list of `args`",
         };
         context.fault(Diagnostic::error("wrong-arguments", message).at(place).hint(hint));
     }
-}
-
-fn arguments(count: usize) -> String {
-    format!("{count} argument{}", if count == 1 { "" } else { "s" })
 }
 
 /// A program with arguments, or a script with its shell.

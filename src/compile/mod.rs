@@ -18,28 +18,11 @@ use std::time::Duration;
 
 use crate::compile::context::Context;
 use crate::diagnostic::{Diagnostic, Faults, Source};
+use crate::functions::Functions;
 use crate::graph::{self, Graph, GraphError, MAX_FUTURES, ReturnWhen};
 use crate::id::TaskId;
 use crate::job::{Job, Origin};
 use crate::manifest::{self, Manifest};
-
-/// What is known of the callable functions.
-pub trait FunctionIndex {
-    /// How many arguments a function takes; `None` if there is no such function.
-    fn arity(&self, name: &str) -> Option<Arity>;
-
-    /// The names of all functions.
-    fn names(&self) -> Vec<String>;
-}
-
-/// How many arguments a function takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arity {
-    /// At least so many.
-    pub min: usize,
-    /// At most so many.
-    pub max: usize,
-}
 
 /// What is asked for beside the manifest, as on a command line.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +54,7 @@ pub struct Options {
 /// Everything that is wrong with it, sorted by place.
 pub fn load(
     source: &Arc<Source>,
-    functions: &dyn FunctionIndex,
+    functions: &Functions,
     options: &Options,
 ) -> Result<Job, Faults> {
     let (manifest, mut faults) = manifest::parse(source);
@@ -89,7 +72,7 @@ pub fn load(
 /// Everything that is wrong with what its keys say together, sorted by place.
 pub fn compile(
     manifest: &Manifest,
-    functions: &dyn FunctionIndex,
+    functions: &Functions,
     options: &Options,
 ) -> Result<Job, Faults> {
     let (job, faults) = check(manifest, functions, options);
@@ -106,7 +89,7 @@ fn finish(job: Option<Job>, faults: Faults) -> Result<Job, Faults> {
 /// The job, if there is one, and everything that is wrong.
 fn check(
     manifest: &Manifest,
-    functions: &dyn FunctionIndex,
+    functions: &Functions,
     options: &Options,
 ) -> (Option<Job>, Faults) {
     let mut context = Context::new(manifest, functions, options);

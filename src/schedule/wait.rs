@@ -79,9 +79,7 @@ impl Waiting {
             return None;
         }
         self.clock = Some(now);
-        // Nothing can come before a deadline that is now: the wait looks once and returns.
-        self.expired = self.timeout == Some(Duration::ZERO);
-        self.timeout.filter(|timeout| !timeout.is_zero()).map(|timeout| now.after(timeout))
+        self.timeout.map(|timeout| now.after(timeout))
     }
 
     /// The deadline passed.
