@@ -365,14 +365,19 @@ impl<'g> Checker<'g> {
         let forgiven = self.graph.task(task).allow_failure;
         match self.groups.get(&task) {
             Some(group) => group.returned.is_some_and(|(how, _)| {
-                let unreached = self.is_refused(self.graph.task(task));
-                let lost = self.at_return(task, |state| state == State::Cancelled) || unreached;
-                !how.success && (!forgiven || lost)
+                !how.success && (!forgiven || self.has_lost(task))
             }),
             None => self
                 .end_of(task)
                 .is_some_and(|state| state == State::Cancelled || state.is_failure() && !forgiven),
         }
+    }
+
+    /// Whether a group had cancelled members when it returned, or was never entered at all.
+    fn has_lost(&self, id: TaskId) -> bool {
+        let task = self.graph.task(id);
+        self.at_return(id, |state| state == State::Cancelled)
+            || task.size.futures() == 0 && self.is_refused(task)
     }
 
     /// Whether what is after `task` for its failure must run.
@@ -421,6 +426,12 @@ impl<'g> Checker<'g> {
             .any(|state| state == State::Cancelled || state.is_failure() && !task.allow_failure);
         let unreached = self.is_refused(task);
         let empty = task.size.futures() == 0;
+        let unsure = task.when == When::Failure
+            && task.after.iter().any(|it| self.may_have_failed(*it))
+            && !task.after.iter().any(|it| self.must_have_failed(*it));
+        if empty && unsure && how.because == Because::AllCompleted {
+            return;
+        }
         let due = self.group_due(now, id);
         let success = verdict(due, fault || empty && unreached);
         assert_eq!(how.success, success, "{id:?} {how:?}");
@@ -497,8 +508,7 @@ impl<'g> Checker<'g> {
         let verdicts = self.inside_tasks().filter(|(id, _)| {
             self.failed_by_verdict(*id)
                 && self.failures_told(*id) == 0
-                && !self.at_return(*id, |state| state == State::Cancelled)
-                && !self.is_refused(self.graph.task(*id))
+                && !self.has_lost(*id)
         });
         members + verdicts.count()
     }
