@@ -344,7 +344,7 @@ impl<'g> Checker<'g> {
             Some(seen) => {
                 seen.end.is_some_and(|(state, _)| state.is_failure() || state == State::Cancelled)
             }
-            None => self.groups[&self.graph.task_of(node)].returned.is_some_and(|it| !it.0.success),
+            None => self.is_bad(self.graph.task_of(node)),
         }
     }
 
@@ -365,7 +365,8 @@ impl<'g> Checker<'g> {
         let forgiven = self.graph.task(task).allow_failure;
         match self.groups.get(&task) {
             Some(group) => group.returned.is_some_and(|(how, _)| {
-                !how.success && (!forgiven || self.has_lost(task))
+                let met = matches!(how.because, Because::FirstSuccess | Because::Succeeded);
+                !met && (self.has_lost(task) || !how.success && !forgiven)
             }),
             None => self
                 .end_of(task)
@@ -395,7 +396,9 @@ impl<'g> Checker<'g> {
     /// Whether it may run: that depends on why something was cancelled.
     fn may_have_failed(&self, task: TaskId) -> bool {
         let bad = match self.groups.get(&task) {
-            Some(group) => group.returned.is_some_and(|(how, _)| !how.success),
+            Some(group) => {
+                group.returned.is_some_and(|(how, _)| !how.success || self.has_lost(task))
+            }
             None => self.end_of(task) == Some(State::Cancelled),
         };
         bad || self.must_have_failed(task)
@@ -422,8 +425,9 @@ impl<'g> Checker<'g> {
         assert_eq!(how.after, group.clock.map_or(Duration::ZERO, |it| now.since(it)));
         let task = self.graph.task(id);
         let members = || self.ends(id).map(|(state, _)| state);
-        let fault = members()
-            .any(|state| state == State::Cancelled || state.is_failure() && !task.allow_failure);
+        let fault = self.ends(id).any(|(state, cause)| {
+            matches!(cause, Some(Cause::Dependency(_))) || state.is_failure() && !task.allow_failure
+        });
         let unreached = self.is_refused(task);
         let empty = task.size.futures() == 0;
         let unsure = task.when == When::Failure
@@ -434,11 +438,12 @@ impl<'g> Checker<'g> {
         }
         let due = self.group_due(now, id);
         let success = verdict(due, fault || empty && unreached);
-        assert_eq!(how.success, success, "{id:?} {how:?}");
-        if group.interrupted && !success {
-            assert!(due.is_some());
+        let met = matches!(due, Some(Because::FirstSuccess | Because::Succeeded));
+        if group.interrupted && !met && members().any(|state| state == State::Cancelled) {
+            assert!(due.is_some() && !how.success);
             assert_eq!(how.because, Because::Interrupt);
         } else {
+            assert_eq!(how.success, success, "{id:?} {how:?}");
             assert_eq!(Some(how.because), due, "{id:?} {:?}", members().collect::<Vec<_>>());
         }
     }
@@ -506,9 +511,7 @@ impl<'g> Checker<'g> {
         };
         let members: usize = self.inside_tasks().map(|(id, task)| of_futures(id, task)).sum();
         let verdicts = self.inside_tasks().filter(|(id, _)| {
-            self.failed_by_verdict(*id)
-                && self.failures_told(*id) == 0
-                && !self.has_lost(*id)
+            self.failed_by_verdict(*id) && self.failures_told(*id) == 0 && !self.has_lost(*id)
         });
         members + verdicts.count()
     }

@@ -126,11 +126,9 @@ impl TaskSpec {
             "{} {:?} after {:?} {:?} on {} uses {:?} retry {}",
             it.name, it.size, self.after, it.when, it.executor.0, it.uses, it.retry.count
         );
-        for (word, holds) in [
-            ("call", it.ahead),
-            ("exclusive", it.exclusive),
-            ("allow_failure", it.allow_failure),
-        ] {
+        for (word, holds) in
+            [("call", it.ahead), ("exclusive", it.exclusive), ("allow_failure", it.allow_failure)]
+        {
             line += if holds { " " } else { " not " };
             line += word;
         }
