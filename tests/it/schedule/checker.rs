@@ -148,7 +148,7 @@ impl<'g> Checker<'g> {
             Action::GroupReturned { task, how } => {
                 self.check_group_return(now, *task, how);
                 let step = self.step;
-                self.groups.get_mut(task).unwrap().returned = Some((*how, step));
+                self.group_mut(*task).returned = Some((*how, step));
                 self.start_clocks(now);
             }
             Action::JobReturned { how } => {
@@ -172,7 +172,9 @@ impl<'g> Checker<'g> {
         let busy = self.flying.len() + self.abandoned.len();
         let ready: Vec<NodeId> = self.ready(now).collect();
         assert!(busy > 0 || ready.is_empty(), "somebody could start");
-        if !ready.iter().any(|node| self.task(*node).exclusive) && !self.is_alone() {
+        // Here what is due now may be ready already.
+        let mut exclusive = self.futures.keys().filter(|node| self.task(**node).exclusive);
+        if !exclusive.any(|node| self.is_ready(now, *node)) && !self.is_alone() {
             for node in ready.iter().filter(|node| self.task(**node).uses.is_empty()) {
                 let executor = self.task(*node).executor;
                 let width = self.graph.executor(executor).max_workers as usize;
@@ -412,7 +414,7 @@ impl<'g> Checker<'g> {
             let task = self.graph.task(id);
             let over = task.after.iter().all(|it| self.is_over(*it));
             let refused = self.is_refused(task);
-            let group = self.groups.get_mut(&id).unwrap();
+            let group = self.group_mut(id);
             if over && !refused && group.clock.is_none() && group.returned.is_none() {
                 group.clock = Some(now);
             }
@@ -579,6 +581,10 @@ impl<'g> Checker<'g> {
 
     fn is_flying(&self, node: NodeId) -> bool {
         self.flying.iter().any(|(it, _)| *it == node)
+    }
+
+    fn group_mut(&mut self, id: TaskId) -> &mut Group {
+        self.groups.get_mut(&id).expect("it is a group")
     }
 
     fn seen_mut(&mut self, node: NodeId) -> &mut Seen {

@@ -347,7 +347,8 @@ fn a_long_chain_falls_without_deep_recursion() {
         max_workers: 1,
         on_worker_death: OnWorkerDeath::Fail,
     };
-    let graph = Graph::new(tasks.collect(), vec![executor], Vec::new(), Wait::default()).unwrap();
+    let graph = Graph::new(tasks.collect(), vec![executor], Vec::new(), Wait::default())
+        .expect("it is valid");
     let mut schedule = Schedule::new(&graph, Options::default());
     schedule.start(Time::ZERO);
     assert!(matches!(schedule.next_action(), Some(Action::Start { node: NodeId(0), .. })));

@@ -9,7 +9,7 @@ fn as_many_run_at_once_as_there_are_workers() {
     let story = Job::new([group("g", 60)]).workers(4).run();
     let at_once = story.iter().take_while(|line| line.starts_with("0 start")).count();
     assert_eq!((at_once, story.len()), (4, 60 + 60 + 2));
-    assert_eq!(story.last().unwrap(), "15 returned all_completed after 15 well");
+    assert_eq!(story[story.len() - 1], "15 returned all_completed after 15 well");
 }
 
 #[test]

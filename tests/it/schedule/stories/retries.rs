@@ -71,7 +71,7 @@ fn jitter_is_between_half_and_whole_and_the_same_for_the_same_seed() {
     let pauses = |seed| -> Vec<f64> {
         let story = job.clone().seed(seed).run();
         let at = story.iter().filter_map(|line| line.split_once(" at "));
-        at.map(|(_, at)| at.parse().unwrap()).collect()
+        at.map(|(_, at)| at.parse().expect("a time")).collect()
     };
     let drawn = pauses(7);
     assert_eq!(drawn.len(), 40);
