@@ -237,8 +237,11 @@ fn cycle_fault(context: &Context<'_>, names: &names::Names<'_>, cycle: &[TaskId]
         [one] => format!("`{}` is after itself", name(one)),
         _ => format!("these tasks wait for each other: {}", path.join(" -> ")),
     };
-    let mut fault = Diagnostic::error("cycle", message)
-        .hint("take one of these names out of its `after`, so that a task can start first");
+    let hint = match cycle {
+        [_] => "take its own name out of its `after`",
+        _ => "take one of these names out of its `after`, so that a task can start first",
+    };
+    let mut fault = Diagnostic::error("cycle", message).hint(hint);
     let nexts = cycle.iter().skip(1).chain(cycle.first());
     for (index, (id, next)) in cycle.iter().zip(nexts).take(SHOWN_CYCLE).enumerate() {
         let Some(place) = names.place_of_edge(context, *id, *next) else { continue };

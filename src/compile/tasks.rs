@@ -230,7 +230,9 @@ impl<'a> View<'a> {
         let Some(name) = pick!(self, executor) else { return ExecutorId(0) };
         limits.executor(name).unwrap_or_else(|| {
             // Executors that could not be read are not to be missed as well.
-            if !context.manifest.broken.contains(&"executors") {
+            let manifest = context.manifest;
+            let unread = manifest.executors.as_ref().is_some_and(|all| all.broken.contains(name));
+            if !unread && !manifest.broken.contains(&"executors") {
                 let hint = context.guess(name, limits.executor_names());
                 let message = format!("there is no executor `{}`", name.value);
                 let fault =
@@ -243,11 +245,12 @@ impl<'a> View<'a> {
 
     fn uses(&self, context: &mut Context<'_>, limits: &Limits<'_>) -> Vec<(ResourceId, u64)> {
         let Some(uses) = pick!(self, uses) else { return Vec::new() };
-        let mut held = Vec::with_capacity(uses.0.len());
+        let mut held = Vec::with_capacity(uses.iter().len());
         for (name, quantity) in uses.iter() {
             let Some(id) = limits.resource(name) else {
                 let known = context.manifest.resources.as_ref();
-                let broken = context.manifest.broken.contains(&"resources");
+                let unread = known.is_some_and(|all| all.broken.iter().any(|other| other == name));
+                let broken = unread || context.manifest.broken.contains(&"resources");
                 if !broken {
                     let hint = match known {
                         None => {

@@ -91,8 +91,15 @@ impl<'a> Reader<'a> {
         let fault = Diagnostic::error("wrong-type", message)
             .at(node.span())
             .label(format!("expected {}", T::WHAT))
-            .hint_if(T::HINT);
+            .hint_if(self.quoted::<T>(node).or_else(|| T::HINT.map(str::to_owned)));
         self.fault(fault)
+    }
+
+    /// What a string would be written like that was written as a number or a boolean.
+    fn quoted<T: Read>(&self, node: &Node<'_>) -> Option<String> {
+        let scalar = !matches!(node.get_ref(), DeValue::Array(_) | DeValue::Table(_));
+        let written = self.text.get(node.span()).filter(|_| scalar && T::WHAT == String::WHAT)?;
+        Some(format!("put it in quotes: \"{written}\""))
     }
 
     /// Reports that the value of the key is of the right type and nevertheless none to use.
@@ -184,21 +191,26 @@ impl<T: Read> Read for Entries<T> {
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let DeValue::Table(table) = node.get_ref() else { return reader.wrong_type(node) };
         let header = reader.has_header(node).then(|| reader.key_text());
-        let mut entries = Vec::with_capacity(table.len());
+        let mut entries = Self::default();
         for (key, value) in table {
             if let Some(header) = header
                 && let Some(fault) = table::misplaced(header, key, value, &reader.tables)
             {
                 reader.faults.push(fault);
+                entries.broken.push(key.get_ref().to_string());
                 continue;
             }
             let key_span = Span::from(key.span());
-            if let Some(read) = reader.under(key_span, |reader| T::read(value, reader)) {
-                let value = Spanned { value: read, span: value.span().into(), key: key_span };
-                entries.push((key.get_ref().to_string(), value));
+            let name = key.get_ref().to_string();
+            match reader.under(key_span, |reader| T::read(value, reader)) {
+                Some(read) => {
+                    let span = value.span().into();
+                    entries.push(name, Spanned { value: read, span, key: key_span });
+                }
+                None => entries.broken.push(name),
             }
         }
-        Some(Self(entries))
+        Some(entries)
     }
 }
 
@@ -342,7 +354,7 @@ pub(super) fn word<T: Words>(node: &Node<'_>, word: &str, reader: &mut Reader<'_
     reader.fault(
         Diagnostic::error("unknown-word", format!("\"{word}\" is not {}", T::WHAT))
             .at(node.span())
-            .label(format!("not a value of {}", reader.subject()))
+            .label(format!("not a value of `{}`", reader.key_text()))
             .hint(hint),
     )
 }

@@ -81,8 +81,13 @@ fn unit_fault<T>(
 ) -> Option<T> {
     let key = reader.key_text();
     let (message, hint) = match error {
-        UnitError::Negative => (format!("{key} must be >= 0"), None),
-        UnitError::OutOfRange => (format!("`{key}` is too large for {what}"), None),
+        UnitError::Negative => {
+            (format!("{key} must be >= 0"), Some("for no limit, write \"none\"".to_owned()))
+        }
+        UnitError::OutOfRange => (
+            format!("`{key}` is too large for {what}"),
+            Some("for no limit, write \"none\", or leave the key out".to_owned()),
+        ),
         UnitError::Malformed(hint) => (format!("`{key}` is not written as {what}"), Some(hint)),
     };
     reader.wrong_value(node.span(), message, hint)
@@ -128,7 +133,8 @@ impl Read for Quantity {
             return Some(quantity);
         }
         let message = format!("{} must be greater than 0", reader.key_text());
-        reader.wrong_value(node.span(), message, None)
+        let hint = "a resource of which there is nothing can never be used".to_owned();
+        reader.wrong_value(node.span(), message, Some(hint))
     }
 }
 
@@ -139,7 +145,8 @@ impl Read for NonZeroU32 {
         let Some(number) = integer(node, reader)? else { return reader.wrong_type(node) };
         if number <= 0 {
             let message = format!("{} must be greater than 0", reader.key_text());
-            return reader.wrong_value(node.span(), message, None);
+            let hint = "write 1 or more, or leave the key out".to_owned();
+            return reader.wrong_value(node.span(), message, Some(hint));
         }
         let fits = u32::try_from(number).ok().and_then(Self::new);
         fits.or_else(|| {
@@ -516,7 +523,7 @@ schema! {
     Factor, "Factor" => { "type": "number", "exclusiveMinimum": 0 };
     ExitCode, "ExitCode" => { "type": "integer", "minimum": 0, "maximum": 255 };
     Scalar, "Scalar" => { "type": ["string", "number", "boolean"] };
-    Value, "Value" => {};
+    Value, "Value" => { "type": ["string", "number", "boolean", "array", "object"] };
     Program, "Program" => {
         "oneOf": [
             { "type": "array", "items": { "type": "string" }, "minItems": 1 },
@@ -532,6 +539,7 @@ schema! {
                     "range": {
                         "type": "array",
                         "items": { "type": "integer" },
+                        "prefixItems": [{}, {}, { "not": { "const": 0 } }],
                         "minItems": 1,
                         "maxItems": 3,
                     },
@@ -544,7 +552,7 @@ schema! {
     Amount, "Amount" => {
         "oneOf": [
             { "type": "integer", "minimum": 1 },
-            { "type": "string", "pattern": "^[0-9.]+\\s*%$" },
+            { "type": "string", "pattern": "^(100(\\.0*)?|[0-9]{1,2}(\\.[0-9]*)?)\\s*%$" },
         ],
     };
 }
