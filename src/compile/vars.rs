@@ -24,19 +24,18 @@ pub(super) fn values(context: &mut Context<'_>) -> Value {
         if value.is_null() {
             continue;
         }
-        match same_type(value, text) {
-            Some(given) => *value = given,
-            None => {
-                let kind = value.kind();
-                let message = format!("--var {name}={text}: `{name}` is a {kind}");
-                let place = declared.and_then(|vars| vars.get(name)?.entry());
-                let fault = Diagnostic::error("wrong-type", message)
-                    .at(place)
-                    .label("declared here")
-                    .hint(format!("give a {kind}{}", example(value)));
-                context.fault(fault);
-            }
+        if let Some(given) = same_type(value, text) {
+            *value = given;
+            continue;
         }
+        let kind = value.kind();
+        let place = declared.and_then(|vars| vars.get(name)?.entry());
+        let fault =
+            Diagnostic::error("wrong-type", format!("--var {name}={text}: `{name}` is a {kind}"))
+                .at(place)
+                .label("declared here")
+                .hint(format!("give a {kind}{}", example(value)));
+        context.fault(fault);
     }
     Value::Map(values)
 }

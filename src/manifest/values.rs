@@ -52,12 +52,12 @@ pub struct OneOrMany<T>(pub Items<T>);
 pub enum MapSource {
     /// These.
     List(Vec<Value>),
-    /// `start`, `start + step`, … below `stop` (above it for a negative step).
+    /// `start`, `start + step`, … below `end` (above it for a negative step).
     Range {
         /// The first.
         start: i64,
         /// The end, which is not among them.
-        stop: i64,
+        end: i64,
         /// The distance.
         step: i64,
     },
@@ -101,11 +101,11 @@ impl Read for Limit {
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let duration = match node.get_ref() {
             DeValue::String(text) => units::duration(text),
-            DeValue::Integer(_) => match integer(node, reader)?? {
+            DeValue::Integer(number) => match integer(number, node, reader)? {
                 number if number < 0 => Err(UnitError::Negative),
                 number => units::seconds(number as f64).map(Some),
             },
-            DeValue::Float(_) => units::seconds(float(node, reader)??).map(Some),
+            DeValue::Float(number) => units::seconds(float(number, node, reader)?).map(Some),
             _ => return reader.wrong_type(node),
         };
         duration.map(Self).map_or_else(|error| unit_fault(error, "a duration", node, reader), Some)
@@ -123,8 +123,8 @@ impl Read for Quantity {
                 Ok(amount) => Self { amount, bytes: true },
                 Err(error) => return unit_fault(error, "a size", node, reader),
             },
-            DeValue::Integer(_) => {
-                let amount = u64::try_from(integer(node, reader)??).unwrap_or(0);
+            DeValue::Integer(number) => {
+                let amount = u64::try_from(integer(number, node, reader)?).unwrap_or(0);
                 Self { amount, bytes: false }
             }
             _ => return reader.wrong_type(node),
@@ -142,7 +142,7 @@ impl Read for NonZeroU32 {
     const WHAT: &'static str = "a whole number";
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let Some(number) = integer(node, reader)? else { return reader.wrong_type(node) };
+        let number = i64::read(node, reader)?;
         if number <= 0 {
             let message = format!("{} must be greater than 0", reader.key_text());
             let hint = "write 1 or more, or leave the key out".to_owned();
@@ -161,8 +161,8 @@ impl Read for Factor {
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let number = match node.get_ref() {
-            DeValue::Integer(_) => integer(node, reader)?? as f64,
-            DeValue::Float(_) => float(node, reader)??,
+            DeValue::Integer(number) => integer(number, node, reader)? as f64,
+            DeValue::Float(number) => float(number, node, reader)?,
             _ => return reader.wrong_type(node),
         };
         if number > 0.0 {
@@ -177,7 +177,8 @@ impl Read for ExitCode {
     const WHAT: &'static str = "an exit code";
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let Some(number) = integer(node, reader)? else { return reader.wrong_type(node) };
+        let DeValue::Integer(number) = node.get_ref() else { return reader.wrong_type(node) };
+        let number = integer(number, node, reader)?;
         u8::try_from(number).ok().map(Self).or_else(|| {
             reader.wrong_value(
                 node.span(),
@@ -304,10 +305,10 @@ fn map_range(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<MapSource> {
         }
         _ => return reader.wrong_type::<Items<i64>>(node).and(None),
     };
-    let (start, stop, step) = match numbers[..] {
-        [stop] => (0, stop, 1),
-        [start, stop] => (start, stop, 1),
-        [start, stop, step] => (start, stop, step),
+    let (start, end, step) = match numbers[..] {
+        [end] => (0, end, 1),
+        [start, end] => (start, end, 1),
+        [start, end, step] => (start, end, step),
         _ => {
             return reader.wrong_value(
                 node.span(),
@@ -316,7 +317,7 @@ fn map_range(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<MapSource> {
             );
         }
     };
-    Some(MapSource::Range { start, stop, step })
+    Some(MapSource::Range { start, end, step })
 }
 
 /// The policies that are one word.
@@ -330,8 +331,11 @@ impl Words for ReturnWhen {
     ];
 }
 
+/// Makes a policy that counts.
+type Counting = fn(Amount) -> ReturnWhen;
+
 /// The policies that count, by their key.
-const COUNTING: [(&str, fn(Amount) -> ReturnWhen); 3] = [
+const COUNTING: [(&str, Counting); 3] = [
     ("completed", ReturnWhen::Completed),
     ("succeeded", ReturnWhen::Succeeded),
     ("failed", ReturnWhen::Failed),
