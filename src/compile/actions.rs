@@ -31,7 +31,8 @@ pub(super) fn template(
     scope: Scope,
 ) -> Option<Template> {
     // Most strings have no expressions, and large jobs have many strings.
-    if !text.contains("{{") {
+    // Where `vars` could not be read, its names must not be missed as well.
+    if !text.contains("{{") || context.manifest.broken.contains(&"vars") {
         return Some(Template::fixed(text.as_str()));
     }
     let names = template::Names { item: scope.item, future: scope.future, vars: &context.vars };
@@ -39,8 +40,9 @@ pub(super) fn template(
         Ok(template) => Some(template),
         Err(error) => {
             let place = context.inside(text, error.range.as_ref());
-            let hint = scope.hint(&error.message);
-            let fault = Diagnostic::error("template", error.message).at(place).hint_if(hint);
+            let fault = Diagnostic::error("template", error.message.as_str())
+                .at(place)
+                .hint_if(scope.hint(&error.message));
             context.fault(fault);
             None
         }
@@ -48,11 +50,23 @@ pub(super) fn template(
 }
 
 impl Scope {
-    /// What to do about a name that is there in other places.
+    /// What to do about a fault of a template, unless the message says it.
     fn hint(self, message: &str) -> Option<&'static str> {
-        let of_groups = message.contains("`item`") || message.contains("`index`");
-        (of_groups && !self.item && !self.future)
-            .then_some("give the task a `map`, or take the value from `vars`")
+        if message.contains("did you mean") {
+            return None;
+        }
+        Some(match self {
+            Self { future: true, .. } => {
+                "templates of callbacks know `future` and `vars`, as in {{ future.name }}"
+            }
+            Self { item: true, .. } => {
+                "templates of this task know `item`, `index` and `vars`, as in {{ item }}"
+            }
+            _ if message.contains("`item`") || message.contains("`index`") => {
+                "give the task a `map`, or take the value from `vars`"
+            }
+            _ => "templates of this task know `vars`, as in {{ vars.NAME }}",
+        })
     }
 }
 
@@ -196,7 +210,7 @@ pub(super) fn environment(
     variables: &Entries<Scalar>,
     scope: Scope,
 ) -> Vec<(String, Template)> {
-    let mut env = Vec::with_capacity(variables.0.len());
+    let mut env = Vec::with_capacity(variables.iter().len());
     for (name, value) in variables.iter() {
         if name.is_empty() || name.contains(['=', '\0']) {
             let message = format!("`{}` cannot be the name of a variable", name.escape_debug());

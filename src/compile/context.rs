@@ -12,7 +12,7 @@ use crate::value::Value;
 
 /// So many times a likely meaning of an unknown name is searched for; each search looks at all
 /// names, which many thousand wrong names must not all cause.
-const MAX_GUESSES: u32 = 50;
+const MAX_GUESSES: u32 = 20;
 
 pub(super) struct Context<'a> {
     pub manifest: &'a Manifest,
