@@ -156,7 +156,11 @@ pub fn job(
 /// What the command line changes, in the compiler's terms.
 fn options(target: &Target, changes: &Changes) -> Result<compile::Options, Problem> {
     Ok(compile::Options {
-        max_workers: changes.max_workers.iter().map(|word| max_workers(word)).collect::<Result<_, _>>()?,
+        max_workers: changes
+            .max_workers
+            .iter()
+            .map(|word| max_workers(word))
+            .collect::<Result<_, _>>()?,
         return_when: changes.return_when.as_deref().map(return_when).transpose()?,
         fail_fast: changes.fail_fast,
         timeout: changes.timeout.as_deref().map(timeout).transpose()?,

@@ -78,8 +78,7 @@ fn carry_out(
     for (format, path) in &reports {
         runner = runner.observer(AtEnd::new(*format, path));
     }
-    let finished =
-        runner.run().map_err(|error| Problem::Work(format!("cannot start: {error}")))?;
+    let finished = runner.run().map_err(|error| Problem::Work(format!("cannot start: {error}")))?;
     conclude(&finished, options)
 }
 
@@ -113,7 +112,11 @@ fn console_options(options: &RunOptions, stdout_is_taken: bool) -> console::Opti
         },
         color: colored(options.color),
         stdout_is_taken,
-        verbosity: if options.quiet { -1 } else { i8::try_from(options.verbose).unwrap_or(i8::MAX) },
+        verbosity: if options.quiet {
+            -1
+        } else {
+            i8::try_from(options.verbose).unwrap_or(i8::MAX)
+        },
         is_terminal: io::stderr().is_terminal(),
         ci: std::env::var_os("CI").is_some_and(|value| !value.is_empty()),
     }

@@ -76,11 +76,7 @@ impl Local {
         Self {
             clock: settings.clock,
             pools: ids.map(|id| Pool::new(id, &settings, &names, &notices)).collect(),
-            children: ChildAttempts::new(
-                settings.clock,
-                settings.files,
-                notices,
-            ),
+            children: ChildAttempts::new(settings.clock, settings.files, notices),
             job: settings.job,
             inbox,
         }

@@ -12,11 +12,11 @@ use crate::id::{ExecutorId, NodeId, ResourceId};
 use crate::job::{self, Job};
 use crate::ledger::{Attempt, CallbackRecord, JobReturn, Ledger};
 use crate::outcome::{Captured, Cause, Failure, FailureKind, Outcome, State};
-use crate::report::spans::Spans;
 use crate::report::Observer;
+use crate::report::spans::Spans;
 use crate::run::Facts;
-use crate::shape::RunView;
 use crate::schedule::{Action, End, Options, Schedule};
+use crate::shape::RunView;
 use crate::time::Time;
 use crate::work::{Done, Notice, Start, Stop};
 
@@ -168,12 +168,8 @@ impl<'a, B: Backend> Driver<'a, B> {
         // Only a child can be told.
         let traceparent =
             if self.is_call(node) { String::new() } else { self.spans.traceparent(node, attempt) };
-        let bound = self.binder.bind(&bind::Attempt {
-            node,
-            attempt,
-            units,
-            traceparent: &traceparent,
-        });
+        let bound =
+            self.binder.bind(&bind::Attempt { node, attempt, units, traceparent: &traceparent });
         match bound {
             Ok(work) => {
                 let span = self.spans.attempt(node, attempt);

@@ -75,7 +75,10 @@ fn results_are_printed_and_nothing_else() {
 #[test]
 fn a_task_of_the_nearest_job_is_run_with_what_it_needs_and_what_cleans_up() {
     let end = in_folder(&["test", "--results"]).run();
-    assert_eq!(end.expect(0).stdout, "{\"build\":\"\",\"test\":[0,1,2,3],\"rescue\":null,\"clean\":2}\n");
+    assert_eq!(
+        end.expect(0).stdout,
+        "{\"build\":\"\",\"test\":[0,1,2,3],\"rescue\":null,\"clean\":2}\n"
+    );
 }
 
 #[test]
@@ -92,9 +95,21 @@ fn a_manifest_may_come_from_standard_input() {
 
 #[test]
 fn vars_and_tags_and_skips_change_what_runs() {
-    let end = in_folder(&["--var", "who=grace", "--skip", "te*", "--skip", "rescue", "--skip", "clean", "--results"]).run();
+    let end = in_folder(&[
+        "--var",
+        "who=grace",
+        "--skip",
+        "te*",
+        "--skip",
+        "rescue",
+        "--skip",
+        "clean",
+        "--results",
+    ])
+    .run();
     assert_eq!(end.expect(0).stdout, "{\"build\":\"\",\"lint\":\"grace\"}\n");
-    let end = in_folder(&["--tag", "slow", "--skip", "rescue", "--skip", "clean", "--results"]).run();
+    let end =
+        in_folder(&["--tag", "slow", "--skip", "rescue", "--skip", "clean", "--results"]).run();
     assert_eq!(end.expect(0).stdout, "{\"build\":\"\",\"test\":[0,1,2,3]}\n");
 }
 
@@ -229,7 +244,8 @@ fn a_report_that_cannot_be_written_ends_with_4() {
 
 #[test]
 fn full_standard_output_ends_with_4() {
-    let end = Story::new(SUMS).arg("--results").under(&["sh", "-c", "\"$@\" >/dev/full", "sh"]).run();
+    let end =
+        Story::new(SUMS).arg("--results").under(&["sh", "-c", "\"$@\" >/dev/full", "sh"]).run();
     end.expect(4).says("standard output");
 }
 
