@@ -52,7 +52,7 @@ pub(super) struct Answer {
 pub(super) fn fetch(what: Value) -> Result<Answer, String> {
     let ask = match what {
         Value::Str(url) => Ask { url, method: None, headers: Pairs::default(), body: None },
-        table => table.read().map_err(|error| format!("argument 1: {error}"))?,
+        table => table.into_typed().map_err(|error| format!("argument 1: {error}"))?,
     };
     exchange(&ask).map_err(|error| format!("{}: {error}", ask.url))
 }

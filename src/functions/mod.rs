@@ -67,7 +67,7 @@ impl Functions {
     }
 
     /// All names, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.table.keys().map(AsRef::as_ref)
     }
 

@@ -230,12 +230,13 @@ impl<'a, B: Backend> Driver<'a, B> {
 
     fn retry(&mut self, node: NodeId, attempt: u32, at: Time) {
         let record = self.ledger.record_mut(node);
-        let (started, ended) = (record.started, record.ended);
+        let (worker, started, ended) = (record.worker, record.started, record.ended);
         record.state = State::Pending;
         let detail = record.detail_mut();
         let failure = detail.failure.take();
         let timed_out = failure.as_ref().is_some_and(|it| it.kind == FailureKind::Timeout);
         detail.earlier.push(Attempt {
+            worker,
             state: if timed_out { State::TimedOut } else { State::Failed },
             started,
             ended,

@@ -148,7 +148,7 @@ impl<'g> Checker<'g> {
             Action::GroupReturned { task, how } => {
                 self.check_group_return(now, *task, how);
                 let step = self.step;
-                self.groups.get_mut(task).unwrap().returned = Some((*how, step));
+                self.group_mut(*task).returned = Some((*how, step));
                 self.start_clocks(now);
             }
             Action::JobReturned { how } => {
@@ -172,7 +172,9 @@ impl<'g> Checker<'g> {
         let busy = self.flying.len() + self.abandoned.len();
         let ready: Vec<NodeId> = self.ready(now).collect();
         assert!(busy > 0 || ready.is_empty(), "somebody could start");
-        if !ready.iter().any(|node| self.task(*node).exclusive) && !self.is_alone() {
+        // Here what is due now may be ready already.
+        let mut exclusive = self.futures.keys().filter(|node| self.task(**node).exclusive);
+        if !exclusive.any(|node| self.is_ready(now, *node)) && !self.is_alone() {
             for node in ready.iter().filter(|node| self.task(**node).uses.is_empty()) {
                 let executor = self.task(*node).executor;
                 let width = self.graph.executor(executor).max_workers as usize;
@@ -344,7 +346,7 @@ impl<'g> Checker<'g> {
             Some(seen) => {
                 seen.end.is_some_and(|(state, _)| state.is_failure() || state == State::Cancelled)
             }
-            None => self.groups[&self.graph.task_of(node)].returned.is_some_and(|it| !it.0.success),
+            None => self.is_bad(self.graph.task_of(node)),
         }
     }
 
@@ -365,14 +367,20 @@ impl<'g> Checker<'g> {
         let forgiven = self.graph.task(task).allow_failure;
         match self.groups.get(&task) {
             Some(group) => group.returned.is_some_and(|(how, _)| {
-                let unreached = self.is_refused(self.graph.task(task));
-                let lost = self.at_return(task, |state| state == State::Cancelled) || unreached;
-                !how.success && (!forgiven || lost)
+                let met = matches!(how.because, Because::FirstSuccess | Because::Succeeded);
+                !met && (self.has_lost(task) || !how.success && !forgiven)
             }),
             None => self
                 .end_of(task)
                 .is_some_and(|state| state == State::Cancelled || state.is_failure() && !forgiven),
         }
+    }
+
+    /// Whether a group had cancelled members when it returned, or was never entered at all.
+    fn has_lost(&self, id: TaskId) -> bool {
+        let task = self.graph.task(id);
+        self.at_return(id, |state| state == State::Cancelled)
+            || task.size.futures() == 0 && self.is_refused(task)
     }
 
     /// Whether what is after `task` for its failure must run.
@@ -390,7 +398,9 @@ impl<'g> Checker<'g> {
     /// Whether it may run: that depends on why something was cancelled.
     fn may_have_failed(&self, task: TaskId) -> bool {
         let bad = match self.groups.get(&task) {
-            Some(group) => group.returned.is_some_and(|(how, _)| !how.success),
+            Some(group) => {
+                group.returned.is_some_and(|(how, _)| !how.success || self.has_lost(task))
+            }
             None => self.end_of(task) == Some(State::Cancelled),
         };
         bad || self.must_have_failed(task)
@@ -404,7 +414,7 @@ impl<'g> Checker<'g> {
             let task = self.graph.task(id);
             let over = task.after.iter().all(|it| self.is_over(*it));
             let refused = self.is_refused(task);
-            let group = self.groups.get_mut(&id).unwrap();
+            let group = self.group_mut(id);
             if over && !refused && group.clock.is_none() && group.returned.is_none() {
                 group.clock = Some(now);
             }
@@ -417,17 +427,25 @@ impl<'g> Checker<'g> {
         assert_eq!(how.after, group.clock.map_or(Duration::ZERO, |it| now.since(it)));
         let task = self.graph.task(id);
         let members = || self.ends(id).map(|(state, _)| state);
-        let fault = members()
-            .any(|state| state == State::Cancelled || state.is_failure() && !task.allow_failure);
+        let fault = self.ends(id).any(|(state, cause)| {
+            matches!(cause, Some(Cause::Dependency(_))) || state.is_failure() && !task.allow_failure
+        });
         let unreached = self.is_refused(task);
         let empty = task.size.futures() == 0;
+        let unsure = task.when == When::Failure
+            && task.after.iter().any(|it| self.may_have_failed(*it))
+            && !task.after.iter().any(|it| self.must_have_failed(*it));
+        if empty && unsure && how.because == Because::AllCompleted {
+            return;
+        }
         let due = self.group_due(now, id);
         let success = verdict(due, fault || empty && unreached);
-        assert_eq!(how.success, success, "{id:?} {how:?}");
-        if group.interrupted && !success {
-            assert!(due.is_some());
+        let met = matches!(due, Some(Because::FirstSuccess | Because::Succeeded));
+        if group.interrupted && !met && members().any(|state| state == State::Cancelled) {
+            assert!(due.is_some() && !how.success);
             assert_eq!(how.because, Because::Interrupt);
         } else {
+            assert_eq!(how.success, success, "{id:?} {how:?}");
             assert_eq!(Some(how.because), due, "{id:?} {:?}", members().collect::<Vec<_>>());
         }
     }
@@ -495,10 +513,7 @@ impl<'g> Checker<'g> {
         };
         let members: usize = self.inside_tasks().map(|(id, task)| of_futures(id, task)).sum();
         let verdicts = self.inside_tasks().filter(|(id, _)| {
-            self.failed_by_verdict(*id)
-                && self.failures_told(*id) == 0
-                && !self.at_return(*id, |state| state == State::Cancelled)
-                && !self.is_refused(self.graph.task(*id))
+            self.failed_by_verdict(*id) && self.failures_told(*id) == 0 && !self.has_lost(*id)
         });
         members + verdicts.count()
     }
@@ -566,6 +581,10 @@ impl<'g> Checker<'g> {
 
     fn is_flying(&self, node: NodeId) -> bool {
         self.flying.iter().any(|(it, _)| *it == node)
+    }
+
+    fn group_mut(&mut self, id: TaskId) -> &mut Group {
+        self.groups.get_mut(&id).expect("it is a group")
     }
 
     fn seen_mut(&mut self, node: NodeId) -> &mut Seen {

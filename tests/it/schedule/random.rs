@@ -59,7 +59,7 @@ fn jobs() -> impl Strategy<Value = Job> {
         for at in signals.iter().filter(|at| **at > 4.0) {
             job = job.signal(*at - 5.0);
         }
-        for (at, executor) in broken {
+        if let Some((at, executor)) = broken {
             job = job.breaks(at, executor);
         }
         job

@@ -296,7 +296,7 @@ impl Job {
             self.resources.clone(),
             self.wait.clone(),
         )
-        .unwrap()
+        .expect("the graph is valid")
     }
 
     /// Runs the job to its end, checking every step, and tells what happened.
@@ -401,7 +401,7 @@ impl<'g, 's> Sim<'g, 's> {
             while let Some(action) = self.schedule.next_action() {
                 self.checker.saw(self.mock.now(), &action);
                 self.tell(&action);
-                self.act(action);
+                self.act(&action);
             }
             self.checker.at_rest(self.mock.now());
             if self.schedule.is_finished() {
@@ -417,10 +417,10 @@ impl<'g, 's> Sim<'g, 's> {
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: &Action) {
         match action {
-            Action::Start { node, attempt, .. } => self.start(node, attempt),
-            Action::Stop { node, how } => self.mock.stop(node, how),
+            Action::Start { node, attempt, .. } => self.start(*node, *attempt),
+            Action::Stop { node, how } => self.mock.stop(*node, *how),
             _ => {}
         }
     }
@@ -507,17 +507,12 @@ impl<'g, 's> Sim<'g, 's> {
         let name = |node: NodeId| self.graph.name(node).to_string();
         let line = match action {
             Action::Start { node, attempt, units, ahead, .. } => {
-                let mut line = format!("start {}", name(*node));
-                if *attempt > 1 {
-                    line += &format!(" #{attempt}");
-                }
-                for (id, units) in units {
-                    line += &format!(" {}{units:?}", self.graph.resources()[id.index()].name);
-                }
-                if *ahead {
-                    line += " ahead";
-                }
-                line
+                let mut words = vec![format!("start {}", name(*node))];
+                words.extend((*attempt > 1).then(|| format!("#{attempt}")));
+                let resource = |id: &ResourceId| &self.graph.resources()[id.index()].name;
+                words.extend(units.iter().map(|(id, units)| format!("{}{units:?}", resource(id))));
+                words.extend(ahead.then(|| "ahead".to_owned()));
+                words.join(" ")
             }
             Action::Stop { node, how: Stop::Recall } => format!("recall {}", name(*node)),
             Action::Stop { node, how: Stop::Stop } => format!("stop {}", name(*node)),
