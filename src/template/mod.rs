@@ -287,21 +287,22 @@ impl fmt::Display for Path {
     }
 }
 
+/// How many braces of a script are looked at. What comes after so many that were not ours is taken as
+/// it is, so that no script takes long.
+const MAX_OPENS: usize = 10_000;
+
 /// The first expression of a script that is over our names: those who wrote it may expect it to be
 /// filled in. Braces that mean something to another program, as in `{{.Id}}`, are not.
 pub fn find(script: &str) -> Option<Range<usize>> {
-    let mut at = 0;
-    while let Some(slot) = scan::next_slot(script, at) {
-        let Ok(Slot { outer, inner }) = slot else {
-            at = script[at..].find("{{").map_or(script.len(), |open| at + open + 1);
-            continue;
-        };
-        let ours = |found: Compiled| found.names().iter().any(|name| names::is_ours(name));
-        if Compiled::new(&script[inner]).is_ok_and(ours) {
-            return Some(outer);
-        }
-        // The next braces may begin within these, as in `{{{ item }}}`.
-        at = outer.start + 1;
-    }
-    None
+    let opens = script.match_indices("{{").map(|(open, _)| open);
+    // In `{{{ item }}}` the expression begins with the second brace.
+    let opens =
+        opens.flat_map(|open| [open, open + 1]).filter(|at| script[*at..].starts_with("{{"));
+    opens.take(MAX_OPENS).find_map(|open| {
+        let end = script.floor_char_boundary(open + engine::MAX_LENGTH);
+        let Slot { outer, inner } = scan::next_slot(&script[open..end], 0)?.ok()?;
+        let found = Compiled::new(&script[open..][inner]).ok()?;
+        let ours = found.names().iter().any(|name| names::is_ours(name));
+        ours.then(|| open + outer.start..open + outer.end)
+    })
 }

@@ -231,6 +231,9 @@ fn a_script_is_searched_for_our_expressions_alone() {
     assert_eq!(find("x {{{ vars.a }}} y"), Some(3..15));
     assert_eq!(find("echo ${{ matrix.os }}"), Some(6..21));
     assert_eq!(find("{{ tasks.a.result | upper }}"), Some(0..28));
+    assert_eq!(find("{{ \"{{ item }}"), Some(4..14));
+    assert_eq!(find(&"{{".repeat(200_000)), None);
+    assert_eq!(find(&"{{ é".repeat(200_000)), None);
     for script in [
         "docker inspect -f '{{.Id}}'",
         "helm '{{ range .Items }}{{ end }}'",

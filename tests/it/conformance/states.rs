@@ -51,12 +51,17 @@ fn c02_a_running_future_is_not_cancelled_by_a_wait_that_drains() {
             [[task]]
             name = "pending"
             run  = ["true"]
+            [[callback]]
+            on  = "return"
+            run = ["cat", "returned.gate"]
             "#,
         );
-        let (slow, quick) = (story.gate("slow.gate"), story.gate("quick.gate"));
+        let [slow, quick, returned] =
+            ["slow.gate", "quick.gate", "returned.gate"].map(|name| story.gate(name));
         let running = story.spawn();
         let at_gate = slow.reached();
         quick.open();
+        returned.open();
         drop(at_gate);
         let end = running.end();
         end.expect(0);
