@@ -1,3 +1,13 @@
 //! The command line program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use jobrun::executor::worker;
+use jobrun::functions::Functions;
+
+fn main() -> ExitCode {
+    if let Some(code) = worker::serve_if_asked(&Functions::builtin()) {
+        return code.into();
+    }
+    ExitCode::SUCCESS
+}

@@ -194,7 +194,8 @@ impl Function {
         while places.last().is_some_and(Option::is_none) {
             places.pop();
         }
-        if let Some(place) = (0..self.arity.min).find(|&place| !matches!(places.get(place), Some(Some(_))))
+        if let Some(place) =
+            (0..self.arity.min).find(|&place| !matches!(places.get(place), Some(Some(_))))
         {
             return Err(match self.parameters.get(place) {
                 Some(name) => format!("argument `{name}` is missing"),
@@ -212,7 +213,10 @@ impl Function {
 
 impl fmt::Debug for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Function").field("name", &self.name).field("arity", &self.arity).finish()
+        f.debug_struct("Function")
+            .field("name", &self.name)
+            .field("arity", &self.arity)
+            .finish_non_exhaustive()
     }
 }
 
