@@ -81,12 +81,14 @@ impl Source {
     ///
     /// # Errors
     /// If they are not, with the place of the first byte that is wrong in the message.
-    pub fn from_utf8(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, Diagnostic> {
+    pub fn from_utf8(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, Box<Diagnostic>> {
         String::from_utf8(bytes).map(|text| Self::new(name, text)).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count() + 1;
-            Diagnostic::error("not-utf8", format!("this is not UTF-8 text (line {line})"))
-                .hint("save the file in the encoding UTF-8")
+            let line = error.as_bytes()[..valid].split(|byte| *byte == b'\n').count();
+            let fault =
+                Diagnostic::error("not-utf8", format!("this is not UTF-8 text (line {line})"))
+                    .hint("save the file in the encoding UTF-8");
+            Box::new(fault)
         })
     }
 

@@ -72,7 +72,7 @@ pub use value::Value;
 /// If the system refuses to start the thread that watches the guard.
 pub fn init(functions: &Functions) -> io::Result<()> {
     if let Some(code) = executor::worker::serve_if_asked(functions) {
-        std::process::exit(code);
+        std::process::exit(code.into());
     }
     match guard::split() {
         guard::Split::Runner(runner) => runner.watch(),

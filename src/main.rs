@@ -8,7 +8,7 @@ use jobrun::{cli, executor};
 fn main() -> ExitCode {
     let functions = Functions::builtin();
     if let Some(code) = executor::worker::serve_if_asked(&functions) {
-        return code;
+        return code.into();
     }
     cli::main(&functions)
 }

@@ -10,7 +10,8 @@ use crate::job::Job;
 /// The graph in Graphviz' language.
 pub fn dot(job: &Job) -> String {
     let graph = &job.graph;
-    let mut text = format!("digraph {} {{\n  rankdir = LR;\n  node [shape = box];\n", quoted(&job.name));
+    let mut text =
+        format!("digraph {} {{\n  rankdir = LR;\n  node [shape = box];\n", quoted(&job.name));
     for (_, task) in graph.tasks() {
         let shape = if task.size.is_group() { ", peripheries = 2" } else { "" };
         let _ = writeln!(

@@ -3,14 +3,17 @@
 use std::fmt::Write as _;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::args::Changes;
-use crate::compile::{self, compile};
-use crate::diagnostic::{Faults, Source};
+use crate::compile;
+use crate::diagnostic::Source;
 use crate::exit::Exit;
 use crate::functions::Functions;
+use crate::graph::ReturnWhen;
 use crate::job::Job;
-use crate::manifest::{self, Manifest};
+use crate::manifest;
 
 /// The file that is looked for where none is named.
 const DEFAULT: &str = "jobrun.toml";
@@ -66,7 +69,7 @@ impl Target {
         self.file.display().to_string()
     }
 
-    fn read(&self) -> Result<Source, Problem> {
+    fn read(&self, color: bool) -> Result<Source, Problem> {
         let shown = self.shown();
         let bytes = if self.file == Path::new("-") {
             read_bounded(io::stdin().lock())
@@ -82,10 +85,8 @@ impl Target {
         };
         let bytes =
             bytes.map_err(|error| Problem::Words(format!("cannot read {shown}: {error}")))?;
-        String::from_utf8(bytes).map(|text| Source::new(shown.clone(), text)).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
-            Problem::Words(format!("{shown}:{line}: this is not UTF-8 text (byte {at})"))
+        Source::from_utf8(shown.clone(), bytes).map_err(|fault| {
+            Problem::Manifest(fault.render(&Source::new(shown, String::new()), color), 1)
         })
     }
 
@@ -139,26 +140,68 @@ impl Problem {
     }
 }
 
-/// Reads and compiles a target. Warnings go to standard error.
+/// Reads and compiles a target.
 pub fn job(
     target: &Target,
     changes: &Changes,
     color: bool,
     functions: &Functions,
 ) -> Result<Job, Problem> {
-    let source = target.read()?;
-    let wrong = |faults: &Faults| {
-        Problem::Manifest(faults.render(&source, color), faults.errors())
-    };
-    let manifest = Manifest::parse(&source, target.dir()).map_err(|faults| wrong(&faults))?;
     let options = options(target, changes)?;
-    let compiled = compile(&manifest, functions, &options).map_err(|faults| wrong(&faults))?;
-    Ok(compiled)
+    let source = Arc::new(target.read(color)?);
+    compile::load(&source, functions, &options)
+        .map_err(|faults| Problem::Manifest(faults.render(&source, color), faults.len()))
 }
 
 /// What the command line changes, in the compiler's terms.
 fn options(target: &Target, changes: &Changes) -> Result<compile::Options, Problem> {
-    Ok(compile::Options::default())
+    Ok(compile::Options {
+        max_workers: changes
+            .max_workers
+            .iter()
+            .map(|word| max_workers(word))
+            .collect::<Result<_, _>>()?,
+        return_when: changes.return_when.as_deref().map(return_when).transpose()?,
+        fail_fast: changes.fail_fast,
+        timeout: changes.timeout.as_deref().map(timeout).transpose()?,
+        vars: changes.vars.iter().map(|word| var(word)).collect::<Result<_, _>>()?,
+        tasks: target.tasks.clone(),
+        tags: changes.tags.clone(),
+        skip: changes.skip.clone(),
+        dir: Some(target.dir()),
+    })
+}
+
+/// `N`, or `NAME=N`.
+fn max_workers(word: &str) -> Result<(String, u32), Problem> {
+    let (name, count) = word.rsplit_once('=').unwrap_or(("default", word));
+    match count.trim().parse::<i64>() {
+        Ok(count) if count <= 0 => {
+            Err(Problem::Words("max_workers must be greater than 0".to_owned()))
+        }
+        Ok(count) => Ok((name.to_owned(), u32::try_from(count).unwrap_or(u32::MAX))),
+        Err(_) => Err(Problem::Words(format!(
+            "--max-workers {word}: wants a number, or NAME=NUMBER for an executor of that name"
+        ))),
+    }
+}
+
+fn return_when(word: &str) -> Result<ReturnWhen, Problem> {
+    manifest::return_when(word)
+        .map_err(|message| Problem::Words(format!("--return-when {word}: {message}")))
+}
+
+/// A duration as in a manifest; `none` takes the manifest's timeout away.
+fn timeout(word: &str) -> Result<Option<Duration>, Problem> {
+    manifest::duration(word)
+        .map_err(|message| Problem::Words(format!("--timeout {word}: {message}")))
+}
+
+/// `NAME=VALUE`.
+fn var(word: &str) -> Result<(String, String), Problem> {
+    word.split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| Problem::Words(format!("--var {word}: wants NAME=VALUE")))
 }
 
 /// Reads no more than a manifest may have, and a byte, so that the parser can tell that it is more.

@@ -115,7 +115,8 @@ fn check(files: Vec<PathBuf>, color: Color, functions: &Functions) -> Result<u8,
         match load::job(&target, &Changes::default(), colored(color), functions) {
             Ok(job) => {
                 let (tasks, futures) = (job.graph.tasks().len(), job.graph.future_count());
-                let (s, t) = (if tasks == 1 { "" } else { "s" }, if futures == 1 { "" } else { "s" });
+                let (s, t) =
+                    (if tasks == 1 { "" } else { "s" }, if futures == 1 { "" } else { "s" });
                 tell(&format!("{}: ok, {tasks} task{s}, {futures} future{t}", target.shown()));
             }
             Err(problem) => code = problem.tell(),

@@ -103,8 +103,7 @@ fn table(text: &mut String, graph: &Graph, rows: &[Row]) {
     let mut cells = vec![["start", "end", "task", "executor", "after"].map(str::to_owned)];
     for row in rows {
         let task = graph.task(row.task);
-        let mut after: Vec<_> =
-            task.after.iter().map(|it| graph.task(*it).name.clone()).collect();
+        let mut after: Vec<_> = task.after.iter().map(|it| graph.task(*it).name.clone()).collect();
         if task.when != crate::graph::When::Success {
             after.push(format!("(when {})", when_word(task.when)));
         }
@@ -131,8 +130,7 @@ fn estimate(graph: &Graph, plan: &Plan) -> String {
     if plan.work.is_zero() {
         return "no task has an estimate, so nothing is said of the time\n".to_owned();
     }
-    let path: Vec<_> =
-        plan.critical_path.iter().map(|it| graph.task(*it).name.as_str()).collect();
+    let path: Vec<_> = plan.critical_path.iter().map(|it| graph.task(*it).name.as_str()).collect();
     format!(
         "estimated: {} for {} of work; critical path {}: {}\n",
         duration(plan.makespan),
@@ -169,7 +167,11 @@ fn wait(wait: &Wait) -> String {
 }
 
 fn duration(duration: Duration) -> String {
-    if duration.is_zero() { "0s".to_owned() } else { humantime::format_duration(duration).to_string() }
+    if duration.is_zero() {
+        "0s".to_owned()
+    } else {
+        humantime::format_duration(duration).to_string()
+    }
 }
 
 fn count(count: usize, what: &str) -> String {

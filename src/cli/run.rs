@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crossbeam_channel::unbounded;
 use tracing_subscriber::EnvFilter;
@@ -42,18 +43,19 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
             let _ = signals.send(Notice::Signal(signal));
         },
         || {
-            let job = load::job(target, &options.changes, colored(options.color), functions)?;
+            let color = colored(options.color);
+            let job = Arc::new(load::job(target, &options.changes, color, functions)?);
             log(options);
             let runner = Runner::new(&job).functions(functions.clone()).notices(notices, inbox);
-            carry_out(&job, runner, reports, options)
+            carry_out(runner, &job, reports, options)
         },
     );
     attended.map_err(|error| Problem::Work(format!("cannot start: {error}")))?
 }
 
 fn carry_out(
-    job: &Job,
     mut runner: Runner<'_>,
+    job: &Job,
     mut reports: Vec<(Format, PathBuf)>,
     options: &RunOptions,
 ) -> Result<u8, Problem> {
@@ -76,19 +78,18 @@ fn carry_out(
     for (format, path) in &reports {
         runner = runner.observer(AtEnd::new(*format, path));
     }
-    let finished =
-        runner.run().map_err(|error| Problem::Work(format!("cannot start: {error}")))?;
-    conclude(job, &finished, options)
+    let finished = runner.run().map_err(|error| Problem::Work(format!("cannot start: {error}")))?;
+    conclude(&finished, options)
 }
 
 /// What is said after the reports were written.
-fn conclude(job: &Job, finished: &Finished, options: &RunOptions) -> Result<u8, Problem> {
+fn conclude(finished: &Finished, options: &RunOptions) -> Result<u8, Problem> {
     for error in &finished.ledger.errors {
         tell(&format!("error: {error}"));
     }
     if options.results {
         let mut stdout = io::stdout().lock();
-        json::write_results(&mut stdout, &finished.view(job))
+        json::write_results(&mut stdout, &finished.view())
             .and_then(|()| stdout.flush())
             .map_err(Problem::output)?;
     }
@@ -111,7 +112,11 @@ fn console_options(options: &RunOptions, stdout_is_taken: bool) -> console::Opti
         },
         color: colored(options.color),
         stdout_is_taken,
-        verbosity: if options.quiet { -1 } else { i8::try_from(options.verbose).unwrap_or(i8::MAX) },
+        verbosity: if options.quiet {
+            -1
+        } else {
+            i8::try_from(options.verbose).unwrap_or(i8::MAX)
+        },
         is_terminal: io::stderr().is_terminal(),
         ci: std::env::var_os("CI").is_some_and(|value| !value.is_empty()),
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::compile::context::Context;
 use crate::diagnostic::Diagnostic;
+use crate::functions::Function;
 use crate::job::ProgramSpec;
 use crate::manifest::{Entries, Items, Program, Scalar, Spanned};
 use crate::template::{self, Template};
@@ -30,7 +31,8 @@ pub(super) fn template(
     scope: Scope,
 ) -> Option<Template> {
     // Most strings have no expressions, and large jobs have many strings.
-    if !text.contains("{{") {
+    // Where `vars` could not be read, its names must not be missed as well.
+    if !text.contains("{{") || context.manifest.broken.contains(&"vars") {
         return Some(Template::fixed(text.as_str()));
     }
     let names = template::Names { item: scope.item, future: scope.future, vars: &context.vars };
@@ -38,8 +40,9 @@ pub(super) fn template(
         Ok(template) => Some(template),
         Err(error) => {
             let place = context.inside(text, error.range.as_ref());
-            let hint = scope.hint(&error.message);
-            let fault = Diagnostic::error("template", error.message).at(place).hint_if(hint);
+            let fault = Diagnostic::error("template", error.message.as_str())
+                .at(place)
+                .hint_if(scope.hint(&error.message));
             context.fault(fault);
             None
         }
@@ -47,11 +50,23 @@ pub(super) fn template(
 }
 
 impl Scope {
-    /// What to do about a name that is there in other places.
+    /// What to do about a fault of a template, unless the message says it.
     fn hint(self, message: &str) -> Option<&'static str> {
-        let of_groups = message.contains("`item`") || message.contains("`index`");
-        (of_groups && !self.item && !self.future)
-            .then_some("give the task a `map`, or take the value from `vars`")
+        if message.contains("did you mean") {
+            return None;
+        }
+        Some(match self {
+            Self { future: true, .. } => {
+                "templates of callbacks know `future` and `vars`, as in {{ future.name }}"
+            }
+            Self { item: true, .. } => {
+                "templates of this task know `item`, `index` and `vars`, as in {{ item }}"
+            }
+            _ if message.contains("`item`") || message.contains("`index`") => {
+                "give the task a `map`, or take the value from `vars`"
+            }
+            _ => "templates of this task know `vars`, as in {{ vars.NAME }}",
+        })
     }
 }
 
@@ -117,32 +132,23 @@ pub(super) fn check_call(
     count: Option<usize>,
     place: Option<Range<usize>>,
 ) {
-    let Some(arity) = context.functions.arity(function) else {
-        let names = context.functions.names();
+    let functions = context.functions;
+    let Some(arity) = functions.get(function).map(Function::arity) else {
         let message = format!("there is no function `{}`", function.value);
-        let hint = context.guess(function, names.iter().map(String::as_str));
+        let hint = context.guess(function, functions.names());
         context.fault(
             Diagnostic::error("unknown-function", message).at(function.range()).hint_if(hint),
         );
         return;
     };
-    if let Some(count) = count.filter(|count| !(arity.min..=arity.max).contains(count)) {
-        let wanted = match (arity.min, arity.max) {
-            (min, max) if min == max => arguments(min),
-            (min, usize::MAX) => format!("at least {}", arguments(min)),
-            (min, max) => format!("{min} to {}", arguments(max)),
-        };
-        let message = format!("`{}` takes {wanted}, not {count}", function.value);
+    if let Some(count) = count.filter(|count| !arity.allows(*count)) {
+        let message = format!("`{}` takes {arity}, not {count}", function.value);
         let hint = match count {
             0 => "give them with args = [ … ]; a task with `map` passes its item",
             _ => "change the list of `args`",
         };
         context.fault(Diagnostic::error("wrong-arguments", message).at(place).hint(hint));
     }
-}
-
-fn arguments(count: usize) -> String {
-    format!("{count} argument{}", if count == 1 { "" } else { "s" })
 }
 
 /// A program with arguments, or a script with its shell.
@@ -204,7 +210,7 @@ pub(super) fn environment(
     variables: &Entries<Scalar>,
     scope: Scope,
 ) -> Vec<(String, Template)> {
-    let mut env = Vec::with_capacity(variables.0.len());
+    let mut env = Vec::with_capacity(variables.iter().len());
     for (name, value) in variables.iter() {
         if name.is_empty() || name.contains(['=', '\0']) {
             let message = format!("`{}` cannot be the name of a variable", name.escape_debug());

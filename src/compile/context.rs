@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use crate::compile::{FunctionIndex, Options};
+use crate::compile::Options;
 use crate::diagnostic::{Diagnostic, Faults, did_you_mean};
+use crate::functions::Functions;
 use crate::id::TaskId;
 use crate::manifest::{Manifest, Span, Spanned, Task};
 use crate::template::Template;
@@ -11,11 +12,11 @@ use crate::value::Value;
 
 /// So many times a likely meaning of an unknown name is searched for; each search looks at all
 /// names, which many thousand wrong names must not all cause.
-const MAX_GUESSES: u32 = 50;
+const MAX_GUESSES: u32 = 20;
 
 pub(super) struct Context<'a> {
     pub manifest: &'a Manifest,
-    pub functions: &'a dyn FunctionIndex,
+    pub functions: &'a Functions,
     pub options: &'a Options,
     /// The values of `vars`, once known.
     pub vars: Value,
@@ -28,7 +29,7 @@ pub(super) struct Context<'a> {
 impl<'a> Context<'a> {
     pub fn new(
         manifest: &'a Manifest,
-        functions: &'a dyn FunctionIndex,
+        functions: &'a Functions,
         options: &'a Options,
     ) -> Self {
         let (vars, env, faults) = (Value::Null, Vec::new(), Faults::new());

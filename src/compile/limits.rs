@@ -194,6 +194,7 @@ fn override_workers(context: &mut Context<'_>, limits: &mut Limits<'_>) {
 
 fn no_workers() -> Diagnostic {
     Diagnostic::error("wrong-value", "max_workers must be greater than 0")
+        .hint("give 1 or more, or leave it out for a number that suits the machine")
 }
 
 /// The job's own wait, as the manifest and then the command line have it.

@@ -18,28 +18,11 @@ use std::time::Duration;
 
 use crate::compile::context::Context;
 use crate::diagnostic::{Diagnostic, Faults, Source};
+use crate::functions::Functions;
 use crate::graph::{self, Graph, GraphError, MAX_FUTURES, ReturnWhen};
 use crate::id::TaskId;
 use crate::job::{Job, Origin};
 use crate::manifest::{self, Manifest};
-
-/// What is known of the callable functions.
-pub trait FunctionIndex {
-    /// How many arguments a function takes; `None` if there is no such function.
-    fn arity(&self, name: &str) -> Option<Arity>;
-
-    /// The names of all functions.
-    fn names(&self) -> Vec<String>;
-}
-
-/// How many arguments a function takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arity {
-    /// At least so many.
-    pub min: usize,
-    /// At most so many.
-    pub max: usize,
-}
 
 /// What is asked for beside the manifest, as on a command line.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +54,7 @@ pub struct Options {
 /// Everything that is wrong with it, sorted by place.
 pub fn load(
     source: &Arc<Source>,
-    functions: &dyn FunctionIndex,
+    functions: &Functions,
     options: &Options,
 ) -> Result<Job, Faults> {
     let (manifest, mut faults) = manifest::parse(source);
@@ -89,7 +72,7 @@ pub fn load(
 /// Everything that is wrong with what its keys say together, sorted by place.
 pub fn compile(
     manifest: &Manifest,
-    functions: &dyn FunctionIndex,
+    functions: &Functions,
     options: &Options,
 ) -> Result<Job, Faults> {
     let (job, faults) = check(manifest, functions, options);
@@ -106,7 +89,7 @@ fn finish(job: Option<Job>, faults: Faults) -> Result<Job, Faults> {
 /// The job, if there is one, and everything that is wrong.
 fn check(
     manifest: &Manifest,
-    functions: &dyn FunctionIndex,
+    functions: &Functions,
     options: &Options,
 ) -> (Option<Job>, Faults) {
     let mut context = Context::new(manifest, functions, options);
@@ -141,7 +124,7 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
     let graph = match Graph::new(nodes, limits.executors, limits.resources, wait) {
         Ok(graph) => graph,
         Err(error) => {
-            report(context, &names, error);
+            report(context, error);
             return None;
         }
     };
@@ -203,7 +186,7 @@ fn reports(manifest: &Manifest, dir: &Path) -> Vec<(String, PathBuf)> {
 }
 
 /// Says why there is no graph.
-fn report(context: &mut Context<'_>, names: &names::Names<'_>, error: GraphError) {
+fn report(context: &mut Context<'_>, error: GraphError) {
     match error {
         GraphError::TooLarge(futures) => {
             let message = format!("the job has {futures} futures; the most are {MAX_FUTURES}");
@@ -214,7 +197,7 @@ fn report(context: &mut Context<'_>, names: &names::Names<'_>, error: GraphError
         }
         GraphError::Cycles(cycles) => {
             for cycle in cycles {
-                let fault = cycle_fault(context, names, &cycle);
+                let fault = cycle_fault(context, &cycle);
                 context.fault(fault);
             }
         }
@@ -225,7 +208,7 @@ fn report(context: &mut Context<'_>, names: &names::Names<'_>, error: GraphError
 const SHOWN_CYCLE: usize = 12;
 
 /// In a cycle every task is after the next one, and the last after the first.
-fn cycle_fault(context: &Context<'_>, names: &names::Names<'_>, cycle: &[TaskId]) -> Diagnostic {
+fn cycle_fault(context: &Context<'_>, cycle: &[TaskId]) -> Diagnostic {
     let name = |id: &TaskId| context.task_name(*id);
     let mut path: Vec<_> = cycle.iter().take(SHOWN_CYCLE).map(name).collect();
     let more = format!("({} more)", cycle.len().saturating_sub(SHOWN_CYCLE));
@@ -237,11 +220,14 @@ fn cycle_fault(context: &Context<'_>, names: &names::Names<'_>, cycle: &[TaskId]
         [one] => format!("`{}` is after itself", name(one)),
         _ => format!("these tasks wait for each other: {}", path.join(" -> ")),
     };
-    let mut fault = Diagnostic::error("cycle", message)
-        .hint("take one of these names out of its `after`, so that a task can start first");
+    let hint = match cycle {
+        [_] => "take its own name out of its `after`",
+        _ => "take one of these names out of its `after`, so that a task can start first",
+    };
+    let mut fault = Diagnostic::error("cycle", message).hint(hint);
     let nexts = cycle.iter().skip(1).chain(cycle.first());
     for (index, (id, next)) in cycle.iter().zip(nexts).take(SHOWN_CYCLE).enumerate() {
-        let Some(place) = names.place_of_edge(context, *id, *next) else { continue };
+        let Some(place) = names::place_of_edge(context, *id, *next) else { continue };
         let label = format!("`{}` is after `{}`", name(id), name(next));
         fault =
             if index == 0 { fault.at(place).label(label) } else { fault.note(Some(place), label) };

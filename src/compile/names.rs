@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use globset::{Glob, GlobMatcher};
 
@@ -146,45 +147,66 @@ impl<'a> Names<'a> {
         let mut found = Vec::with_capacity(after.len());
         for pattern in &after.value {
             if let Some(one) = self.by_name.get(pattern.as_str()) {
-                found.push(*one);
+                globs.add(*one, id, &mut found);
                 continue;
             }
-            let several =
-                globs.0.entry(pattern.value.clone()).or_insert_with(|| match self.find(pattern) {
-                    Found::Several(ids) => {
-                        ids.into_iter().filter(|id| can_be_globbed(context, *id)).collect()
-                    }
-                    _ => Vec::new(),
-                });
-            let before = found.len();
-            found.extend(several.iter().filter(|other| **other != id));
-            if found.len() == before {
+            let several = globs.meaning(self, context, pattern);
+            if several.iter().all(|other| *other == id) {
                 self.report_unknown(context, pattern, pattern.range());
             }
+            for other in several.iter().filter(|other| **other != id) {
+                globs.add(*other, id, &mut found);
+            }
         }
-        unique(found)
-    }
-
-    /// Where a task says that it is after `next`.
-    pub fn place_of_edge(
-        &self,
-        context: &Context<'_>,
-        id: TaskId,
-        next: TaskId,
-    ) -> Option<Range<usize>> {
-        let name = context.task_name(next);
-        let after = context.manifest.task[id.index()].after.as_ref()?;
-        let exact = after.value.iter().find(|pattern| pattern.value == name);
-        let by_glob = || {
-            after.value.iter().find(|pattern| glob(pattern).is_some_and(|glob| glob.is_match(name)))
-        };
-        exact.or_else(by_glob)?.range()
+        found
     }
 }
 
-/// What each glob of an `after` means; many tasks have the same.
-#[derive(Default)]
-pub(super) struct Globs(HashMap<String, Vec<TaskId>>);
+/// Where a task says that it is after `next`.
+pub(super) fn place_of_edge(
+    context: &Context<'_>,
+    id: TaskId,
+    next: TaskId,
+) -> Option<Range<usize>> {
+    let name = context.task_name(next);
+    let after = &context.manifest.task[id.index()].after.as_ref()?.value;
+    let exact = after.iter().find(|pattern| pattern.value == name);
+    let by_glob =
+        || after.iter().find(|pattern| glob(pattern).is_some_and(|glob| glob.is_match(name)));
+    exact.or_else(by_glob)?.range()
+}
+
+/// What is kept from one `after` to the next.
+pub(super) struct Globs {
+    /// What each glob means; many tasks have the same.
+    meanings: HashMap<String, Rc<[TaskId]>>,
+    /// For each task the last one that was found to be after it, so that it is so once.
+    last: Vec<Option<TaskId>>,
+}
+
+impl Globs {
+    pub fn new(tasks: usize) -> Self {
+        Self { meanings: HashMap::new(), last: vec![None; tasks] }
+    }
+
+    fn add(&mut self, found: TaskId, after: TaskId, list: &mut Vec<TaskId>) {
+        let dependent = &mut self.last[found.index()];
+        if *dependent != Some(after) {
+            *dependent = Some(after);
+            list.push(found);
+        }
+    }
+
+    fn meaning(&mut self, names: &Names<'_>, context: &Context<'_>, glob: &str) -> Rc<[TaskId]> {
+        if let Some(known) = self.meanings.get(glob) {
+            return Rc::clone(known);
+        }
+        let found = ids(names.find(glob)).into_iter();
+        let meaning: Rc<[TaskId]> = found.filter(|id| can_be_globbed(context, *id)).collect();
+        self.meanings.insert(glob.to_owned(), Rc::clone(&meaning));
+        meaning
+    }
+}
 
 /// A glob in an `after` stands for the ordinary tasks, not for clean-up and failure handling.
 fn can_be_globbed(context: &Context<'_>, id: TaskId) -> bool {
@@ -208,22 +230,6 @@ fn glob(pattern: &str) -> Option<GlobMatcher> {
     Some(Glob::new(&single).ok()?.compile_matcher())
 }
 
-/// Each once, in order. Short lists, which most are, need no set.
-fn unique(mut ids: Vec<TaskId>) -> Vec<TaskId> {
-    if ids.len() <= 16 {
-        let mut kept: Vec<TaskId> = Vec::with_capacity(ids.len());
-        for id in ids {
-            if !kept.contains(&id) {
-                kept.push(id);
-            }
-        }
-        return kept;
-    }
-    let mut seen = std::collections::HashSet::with_capacity(ids.len());
-    ids.retain(|id| seen.insert(*id));
-    ids
-}
-
 fn is_name_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':')
 }
@@ -240,7 +246,7 @@ fn malformed(name: &str) -> Option<String> {
     })
 }
 
-/// Whether a pattern, such as one of the command line, means a task.
+/// All that was found.
 pub(super) fn ids(found: Found) -> Vec<TaskId> {
     match found {
         Found::One(id) => vec![id],

@@ -13,7 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{self, MAX_FUTURES, Size};
 use crate::id::{ExecutorId, ResourceId, TaskId};
 use crate::job::{Action, ArgsSpec, CommandSpec, Items, Spec};
-use crate::manifest::{Given, Limit, MapSource, Spanned, Task};
+use crate::manifest::{Limit, MapSource, Spanned, Task};
 
 /// How long a stopped attempt has to end by itself where nothing else is said.
 const USUAL_GRACE: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ pub(super) fn compile(
     if let Some(defaults) = context.defaults() {
         check_defaults(context, defaults);
     }
-    let mut globs = Globs::default();
+    let mut globs = Globs::new(manifest.task.len());
     let mut edges = 0_u64;
     let mut compiled = Vec::with_capacity(manifest.task.len());
     for (index, task) in manifest.task.iter().enumerate() {
@@ -164,14 +164,17 @@ impl<'a> View<'a> {
     fn refuse_unsuited(&self, context: &mut Context<'_>) {
         let task = self.task;
         let run_only = [
-            ("cwd", entry(&task.cwd)),
-            ("env", entry(&task.env)),
-            ("shell", entry(&task.shell)),
-            ("stdin", entry(&task.stdin)),
-            ("ok_exit", entry(&task.ok_exit)),
-            ("result", entry(&task.result)),
+            ("cwd", task.cwd.as_ref().map(Spanned::entry)),
+            ("env", task.env.as_ref().map(Spanned::entry)),
+            ("shell", task.shell.as_ref().map(Spanned::entry)),
+            ("stdin", task.stdin.as_ref().map(Spanned::entry)),
+            ("ok_exit", task.ok_exit.as_ref().map(Spanned::entry)),
+            ("result", task.result.as_ref().map(Spanned::entry)),
         ];
-        let call_only = [("args", entry(&task.args)), ("with", entry(&task.with))];
+        let call_only = [
+            ("args", task.args.as_ref().map(Spanned::entry)),
+            ("with", task.with.as_ref().map(Spanned::entry)),
+        ];
         let (keys, own, other): (&[_], _, _) = match self.kind {
             Some(Kind::Call) => (&run_only, "calls a function", "`run`"),
             Some(Kind::Run) => (&call_only, "runs a command", "`call`"),
@@ -230,7 +233,9 @@ impl<'a> View<'a> {
         let Some(name) = pick!(self, executor) else { return ExecutorId(0) };
         limits.executor(name).unwrap_or_else(|| {
             // Executors that could not be read are not to be missed as well.
-            if !context.manifest.broken.contains(&"executors") {
+            let manifest = context.manifest;
+            let unread = manifest.executors.as_ref().is_some_and(|all| all.broken.contains(name));
+            if !unread && !manifest.broken.contains(&"executors") {
                 let hint = context.guess(name, limits.executor_names());
                 let message = format!("there is no executor `{}`", name.value);
                 let fault =
@@ -243,11 +248,12 @@ impl<'a> View<'a> {
 
     fn uses(&self, context: &mut Context<'_>, limits: &Limits<'_>) -> Vec<(ResourceId, u64)> {
         let Some(uses) = pick!(self, uses) else { return Vec::new() };
-        let mut held = Vec::with_capacity(uses.0.len());
+        let mut held = Vec::with_capacity(uses.iter().len());
         for (name, quantity) in uses.iter() {
             let Some(id) = limits.resource(name) else {
                 let known = context.manifest.resources.as_ref();
-                let broken = context.manifest.broken.contains(&"resources");
+                let unread = known.is_some_and(|all| all.broken.iter().any(|other| other == name));
+                let broken = unread || context.manifest.broken.contains(&"resources");
                 if !broken {
                     let hint = match known {
                         None => {
@@ -419,8 +425,8 @@ fn items(context: &mut Context<'_>, map: &Spanned<MapSource>) -> Option<Items> {
             context.fault(fault);
             return None;
         }
-        MapSource::Range { start, stop, step } => {
-            (Some((*start, *step)), range_len(*start, *stop, *step))
+        MapSource::Range { start, end, step } => {
+            (Some((*start, *step)), range_len(*start, *end, *step))
         }
     };
     if count > u128::from(MAX_FUTURES) {
@@ -440,16 +446,12 @@ fn items(context: &mut Context<'_>, map: &Spanned<MapSource>) -> Option<Items> {
 }
 
 /// The number of items of a range, as in Python.
-fn range_len(start: i64, stop: i64, step: i64) -> u128 {
-    let (start, stop, step) = (i128::from(start), i128::from(stop), i128::from(step));
-    let distance = if step > 0 { stop - start } else { start - stop };
-    if distance <= 0 { 0 } else { distance.unsigned_abs().div_ceil(step.unsigned_abs()) }
+fn range_len(start: i64, end: i64, step: i64) -> u128 {
+    let ahead = i128::from(end) - i128::from(start);
+    let distance = if step > 0 { ahead } else { -ahead };
+    if distance <= 0 { 0 } else { distance.unsigned_abs().div_ceil(step.unsigned_abs().into()) }
 }
 
 fn limit(given: Option<&Spanned<Limit>>) -> Option<Duration> {
     given.and_then(|limit| limit.0)
-}
-
-fn entry<T>(given: &Given<T>) -> Option<Option<Range<usize>>> {
-    given.as_ref().map(Spanned::entry)
 }

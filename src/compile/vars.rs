@@ -11,6 +11,9 @@ pub(super) fn values(context: &mut Context<'_>) -> Value {
         Some(Value::Map(entries)) => entries,
         _ => Vec::new(),
     };
+    // A value that could not be read is not to be missed where it is used.
+    let broken = declared.into_iter().flat_map(|vars| &vars.broken);
+    values.extend(broken.map(|name| (name.clone(), Value::Null)));
     for (name, text) in &context.options.vars {
         let Some((_, value)) = values.iter_mut().find(|(known, _)| known == name) else {
             let known: Vec<_> = values.iter().map(|(name, _)| name.as_str()).collect();
@@ -18,19 +21,21 @@ pub(super) fn values(context: &mut Context<'_>) -> Value {
             context.fault(fault);
             continue;
         };
-        match same_type(value, text) {
-            Some(given) => *value = given,
-            None => {
-                let kind = value.kind();
-                let message = format!("--var {name}={text}: `{name}` is a {kind}");
-                let place = declared.and_then(|vars| vars.get(name)?.entry());
-                let fault = Diagnostic::error("wrong-type", message)
-                    .at(place)
-                    .label("declared here")
-                    .hint(format!("give a {kind}{}", example(value)));
-                context.fault(fault);
-            }
+        if value.is_null() {
+            continue;
         }
+        if let Some(given) = same_type(value, text) {
+            *value = given;
+            continue;
+        }
+        let kind = value.kind();
+        let place = declared.and_then(|vars| vars.get(name)?.entry());
+        let fault =
+            Diagnostic::error("wrong-type", format!("--var {name}={text}: `{name}` is a {kind}"))
+                .at(place)
+                .label("declared here")
+                .hint(format!("give a {kind}{}", example(value)));
+        context.fault(fault);
     }
     Value::Map(values)
 }

@@ -31,11 +31,7 @@ struct Attempt {
 }
 
 impl ChildAttempts {
-    pub(super) fn new(
-        clock: Clock,
-        files: RunDir,
-        notices: Sender<Notice>,
-    ) -> Self {
+    pub(super) fn new(clock: Clock, files: RunDir, notices: Sender<Notice>) -> Self {
         let running = Running::default();
         let known = Arc::clone(&running);
         let sink = Arc::new(move |key, event| {

@@ -119,11 +119,7 @@ impl State {
     /// Adds a slot that will take something as soon as it is there.
     pub(super) fn add_slot(&mut self) -> std::io::Result<Arc<Bell>> {
         let bell = Arc::new(Bell::new()?);
-        self.slots.push(Slot {
-            doing: Doing::Woken,
-            orders: Vec::new(),
-            bell: Arc::clone(&bell),
-        });
+        self.slots.push(Slot { doing: Doing::Woken, orders: Vec::new(), bell: Arc::clone(&bell) });
         Ok(bell)
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::executor::Backend;
 use crate::executor::children::ChildAttempts;
@@ -51,7 +51,6 @@ pub struct Local {
     job: Arc<Job>,
     pools: Vec<Pool>,
     children: ChildAttempts,
-    notices: Sender<Notice>,
     inbox: Receiver<Notice>,
 }
 
@@ -68,30 +67,19 @@ enum Calls {
 }
 
 impl Local {
-    /// Executors without anything to do. Threads and processes are started when they are first
-    /// needed.
-    pub fn new(settings: Settings) -> Self {
-        let (notices, inbox) = unbounded();
+    /// Executors without anything to do, which tell the driver through this channel. Threads and
+    /// processes are started when they are first needed.
+    pub fn new(settings: Settings, (notices, inbox): (Sender<Notice>, Receiver<Notice>)) -> Self {
         let job = Arc::clone(&settings.job);
         let names: Names = Arc::new(move |node| job.graph.name(node).to_string());
         let ids = (0..settings.job.graph.executors().len() as u32).map(ExecutorId);
         Self {
             clock: settings.clock,
             pools: ids.map(|id| Pool::new(id, &settings, &names, &notices)).collect(),
-            children: ChildAttempts::new(
-                settings.clock,
-                settings.files,
-                notices.clone(),
-            ),
+            children: ChildAttempts::new(settings.clock, settings.files, notices),
             job: settings.job,
-            notices,
             inbox,
         }
-    }
-
-    /// A way to tell the driver something, such as a signal or the end of a callback.
-    pub fn notices(&self) -> Sender<Notice> {
-        self.notices.clone()
     }
 }
 

@@ -169,7 +169,9 @@ impl fmt::Display for ProtocolError {
             Self::TooLong(len) => {
                 write!(f, "a message of {len} bytes is longer than the {MAX_FRAME} allowed")
             }
-            Self::TooDeep => write!(f, "lists and tables lie in each other deeper than {MAX_DEPTH}"),
+            Self::TooDeep => {
+                write!(f, "lists and tables lie in each other deeper than {MAX_DEPTH}")
+            }
             Self::Malformed(why) => write!(f, "a malformed message: {why}"),
         }
     }
@@ -207,8 +209,7 @@ impl Decoder {
             return Err(ProtocolError::TooLong(len));
         }
         let Some(frame) = rest.get(..len) else { return Ok(None) };
-        let (&kind, fields) =
-            frame.split_first().ok_or(ProtocolError::Malformed("it is empty"))?;
+        let (&kind, fields) = frame.split_first().ok_or(ProtocolError::Malformed("it is empty"))?;
         let mut fields = Fields { bytes: fields, depth: 0 };
         let message = M::read(kind, &mut fields)?;
         if !fields.bytes.is_empty() {
@@ -453,7 +454,10 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], ProtocolError> {
-        let (taken, rest) = self.bytes.split_at_checked(len).ok_or(ProtocolError::Malformed("it ends too early"))?;
+        let (taken, rest) = self
+            .bytes
+            .split_at_checked(len)
+            .ok_or(ProtocolError::Malformed("it ends too early"))?;
         self.bytes = rest;
         Ok(taken)
     }

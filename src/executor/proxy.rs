@@ -632,9 +632,7 @@ impl Proxy {
     /// After a worker was killed to stop a call. That call may have ended just before, and the one
     /// behind it be the one that was hit: it is made again, for it is to blame for nothing.
     fn bury_condemned(&mut self, running: bool, end: End) {
-        if running
-            && let Some(flight) = self.flights.pop_front_if(|first| first.is_unwanted())
-        {
+        if running && let Some(flight) = self.flights.pop_front_if(|first| first.is_unwanted()) {
             let ended = self.dispatch.executor.clock.now();
             let started = flight.started.unwrap_or(flight.sent);
             self.finish(flight, started, ended, Outcome::Cancelled, Some(end));

@@ -299,7 +299,8 @@ fn say_done(
 ) {
     let done = FromWorker::Done { id, started, ended, result };
     if let Err(error) = done.encode(out) {
-        let failure = Failure::new(FailureKind::Result, format!("the result cannot be sent: {error}"));
+        let failure =
+            Failure::new(FailureKind::Result, format!("the result cannot be sent: {error}"));
         say(&FromWorker::Done { id, started, ended, result: Err(failure) }, out);
     }
 }

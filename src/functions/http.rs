@@ -33,10 +33,9 @@ impl<'de> Deserialize<'de> for Pairs {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::Map(entries) => Ok(Self(entries)),
-            other => Err(serde::de::Error::custom(format!(
-                "expected a table, found a {}",
-                other.kind()
-            ))),
+            other => {
+                Err(serde::de::Error::custom(format!("expected a table, found a {}", other.kind())))
+            }
         }
     }
 }
@@ -53,7 +52,7 @@ pub(super) struct Answer {
 pub(super) fn fetch(what: Value) -> Result<Answer, String> {
     let ask = match what {
         Value::Str(url) => Ask { url, method: None, headers: Pairs::default(), body: None },
-        table => table.read().map_err(|error| format!("argument 1: {error}"))?,
+        table => table.into_typed().map_err(|error| format!("argument 1: {error}"))?,
     };
     exchange(&ask).map_err(|error| format!("{}: {error}", ask.url))
 }
@@ -67,8 +66,7 @@ fn exchange(ask: &Ask) -> Result<Answer, String> {
     let method = ask.method.as_deref().unwrap_or(if ask.body.is_some() { "POST" } else { "GET" });
     let mut request = Request::builder().method(method.to_uppercase().as_str()).uri(&ask.url);
     for (name, value) in &ask.headers.0 {
-        let value =
-            value.to_text().ok_or_else(|| format!("the header `{name}` has no value"))?;
+        let value = value.to_text().ok_or_else(|| format!("the header `{name}` has no value"))?;
         request = request.header(name, value);
     }
     let body = ask.body.as_ref().and_then(Value::to_text).unwrap_or_default();
@@ -94,8 +92,11 @@ fn exchange(ask: &Ask) -> Result<Answer, String> {
 /// The headers as a table; one that was sent several times has its values joined by commas.
 fn headers(map: &HeaderMap) -> Value {
     let entries = map.keys().map(|name| {
-        let values: Vec<_> =
-            map.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        let values: Vec<_> = map
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
         (name.to_string(), Value::Str(values.join(", ")))
     });
     Value::Map(entries.collect())

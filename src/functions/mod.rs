@@ -67,7 +67,7 @@ impl Functions {
     }
 
     /// All names, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.table.keys().map(AsRef::as_ref)
     }
 
@@ -194,7 +194,8 @@ impl Function {
         while places.last().is_some_and(Option::is_none) {
             places.pop();
         }
-        if let Some(place) = (0..self.arity.min).find(|&place| !matches!(places.get(place), Some(Some(_))))
+        if let Some(place) =
+            (0..self.arity.min).find(|&place| !matches!(places.get(place), Some(Some(_))))
         {
             return Err(match self.parameters.get(place) {
                 Some(name) => format!("argument `{name}` is missing"),

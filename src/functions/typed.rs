@@ -113,7 +113,7 @@ impl Reader {
     fn next<T: DeserializeOwned>(&mut self) -> Result<T, String> {
         self.number += 1;
         let value = self.args.next().unwrap_or_default();
-        value.read().map_err(|error| format!("argument {}: {error}", self.number))
+        value.into_typed().map_err(|error| format!("argument {}: {error}", self.number))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::outcome::FailureKind;
 use crate::value::Value;
 use crate::work::ResultKind;
 
+#[expect(clippy::unnecessary_wraps, reason = "it makes the value of a key, which may be absent")]
 fn given<T>(value: impl Into<T>) -> Given<T> {
     Some(Spanned::from(value.into()))
 }
@@ -252,10 +253,10 @@ impl Task {
         self
     }
 
-    /// Makes it a group with a future for each number from `start` to before `stop`.
+    /// Makes it a group with a future for each number from `start` to before `end`.
     #[must_use]
-    pub fn map_range(mut self, start: i64, stop: i64, step: i64) -> Self {
-        self.map = given(MapSource::Range { start, stop, step });
+    pub fn map_range(mut self, start: i64, end: i64, step: i64) -> Self {
+        self.map = given(MapSource::Range { start, end, step });
         self
     }
 

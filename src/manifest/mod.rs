@@ -99,6 +99,8 @@ fn syntax_faults(source: &Source, errors: &[toml::de::Error]) -> Faults {
 fn syntax_hint(message: &str) -> Option<&'static str> {
     let hints = [
         ("string values must be quoted", "put the text in quotes: key = \"text\""),
+        ("invalid float", "put text in quotes: key = \"text\""),
+        ("invalid boolean", "write true or false, and put text in quotes: key = \"text\""),
         ("key with no value", "write key = value"),
         (
             "duplicate key",

@@ -111,33 +111,37 @@ pub type Items<T> = Vec<Spanned<T>>;
 
 /// A table with names of the user's own, in the order written.
 #[derive(Clone, Debug)]
-pub struct Entries<T>(pub Vec<(String, Spanned<T>)>);
+pub struct Entries<T> {
+    list: Vec<(String, Spanned<T>)>,
+    /// Names that are there with a value that could not be read.
+    pub(crate) broken: Vec<String>,
+}
 
 impl<T> Default for Entries<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { list: Vec::new(), broken: Vec::new() }
     }
 }
 
 impl<T> Entries<T> {
     /// The names and their values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Spanned<T>)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Spanned<T>)> {
+        self.list.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// The names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        self.list.iter().map(|(name, _)| name.as_str())
     }
 
     /// The value under a name.
     pub fn get(&self, name: &str) -> Option<&Spanned<T>> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        self.list.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// Adds a value that a program made.
-    pub fn push(&mut self, name: impl Into<String>, value: T) {
-        self.0.push((name.into(), Spanned::from(value)));
+    /// Adds a value.
+    pub fn push(&mut self, name: impl Into<String>, value: impl Into<Spanned<T>>) {
+        self.list.push((name.into(), value.into()));
     }
 }
 

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use schemars::JsonSchema;
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeArray, DeFloat, DeInteger, DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, Faults, did_you_mean};
 use crate::manifest::place::{Entries, Given, Items, Span, Spanned};
@@ -91,8 +91,15 @@ impl<'a> Reader<'a> {
         let fault = Diagnostic::error("wrong-type", message)
             .at(node.span())
             .label(format!("expected {}", T::WHAT))
-            .hint_if(T::HINT);
+            .hint_if(self.quoted::<T>(node).or_else(|| T::HINT.map(str::to_owned)));
         self.fault(fault)
+    }
+
+    /// What a string would be written like that was written as a number or a boolean.
+    fn quoted<T: Read>(&self, node: &Node<'_>) -> Option<String> {
+        let scalar = !matches!(node.get_ref(), DeValue::Array(_) | DeValue::Table(_));
+        let written = self.text.get(node.span()).filter(|_| scalar && T::WHAT == String::WHAT)?;
+        Some(format!("put it in quotes: \"{written}\""))
     }
 
     /// Reports that the value of the key is of the right type and nevertheless none to use.
@@ -128,30 +135,30 @@ pub(super) fn text(node: &Node<'_>) -> Option<String> {
     }
 }
 
-/// The whole number that a value is, if it is one. Beyond 64 bits is a fault.
-pub(super) fn integer(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Option<i64>> {
-    let DeValue::Integer(number) = node.get_ref() else { return Some(None) };
-    match i64::from_str_radix(number.as_str(), number.radix()) {
-        Ok(number) => Some(Some(number)),
-        Err(_) => reader.wrong_value(
+/// A whole number. Beyond 64 bits is a fault.
+pub(super) fn integer(
+    number: &DeInteger<'_>,
+    node: &Node<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<i64> {
+    i64::from_str_radix(number.as_str(), number.radix()).ok().or_else(|| {
+        reader.wrong_value(
             node.span(),
             format!("{} is a whole number beyond 64 bits", reader.subject()),
             Some(format!("use a number from {} to {}, or a string", i64::MIN, i64::MAX)),
-        ),
-    }
+        )
+    })
 }
 
-/// The number that a value is, if it is a fraction. What is not finite is a fault.
-pub(super) fn float(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Option<f64>> {
-    let DeValue::Float(number) = node.get_ref() else { return Some(None) };
-    match number.as_str().parse::<f64>() {
-        Ok(number) if number.is_finite() => Some(Some(number)),
-        _ => reader.wrong_value(
+/// A fraction. What is not finite is a fault.
+pub(super) fn float(number: &DeFloat<'_>, node: &Node<'_>, reader: &mut Reader<'_>) -> Option<f64> {
+    number.as_str().parse().ok().filter(|number: &f64| number.is_finite()).or_else(|| {
+        reader.wrong_value(
             node.span(),
             format!("{} must be a finite number", reader.subject()),
             Some("`nan`, `inf` and numbers beyond 64-bit floats have no meaning here".to_owned()),
-        ),
-    }
+        )
+    })
 }
 
 /// Reads a list; what cannot be read is reported and left out. `None` if nothing is left of it.
@@ -184,21 +191,26 @@ impl<T: Read> Read for Entries<T> {
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let DeValue::Table(table) = node.get_ref() else { return reader.wrong_type(node) };
         let header = reader.has_header(node).then(|| reader.key_text());
-        let mut entries = Vec::with_capacity(table.len());
+        let mut entries = Self::default();
         for (key, value) in table {
             if let Some(header) = header
                 && let Some(fault) = table::misplaced(header, key, value, &reader.tables)
             {
                 reader.faults.push(fault);
+                entries.broken.push(key.get_ref().to_string());
                 continue;
             }
             let key_span = Span::from(key.span());
-            if let Some(read) = reader.under(key_span, |reader| T::read(value, reader)) {
-                let value = Spanned { value: read, span: value.span().into(), key: key_span };
-                entries.push((key.get_ref().to_string(), value));
+            let name = key.get_ref().to_string();
+            match reader.under(key_span, |reader| T::read(value, reader)) {
+                Some(read) => {
+                    let span = value.span().into();
+                    entries.push(name, Spanned { value: read, span, key: key_span });
+                }
+                None => entries.broken.push(name),
             }
         }
-        Some(Self(entries))
+        Some(entries)
     }
 }
 
@@ -273,7 +285,10 @@ impl Read for i64 {
     const WHAT: &'static str = "a whole number";
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        integer(node, reader)?.or_else(|| reader.wrong_type(node))
+        match node.get_ref() {
+            DeValue::Integer(number) => integer(number, node, reader),
+            _ => reader.wrong_type(node),
+        }
     }
 }
 
@@ -298,8 +313,8 @@ impl Read for Value {
             DeValue::String(text) => Self::Str(text.to_string()),
             DeValue::Datetime(date) => Self::Str(date.to_string()),
             DeValue::Boolean(value) => Self::Bool(*value),
-            DeValue::Integer(_) => Self::Int(integer(node, reader)??.into()),
-            DeValue::Float(_) => Self::Float(float(node, reader)??),
+            DeValue::Integer(number) => Self::Int(integer(number, node, reader)?.into()),
+            DeValue::Float(number) => Self::Float(float(number, node, reader)?),
             // The parser bounds the depth of a tree, so this recursion is shallow.
             DeValue::Array(array) => {
                 let items: Vec<_> = array.iter().map(|item| Self::read(item, reader)).collect();
@@ -342,7 +357,7 @@ pub(super) fn word<T: Words>(node: &Node<'_>, word: &str, reader: &mut Reader<'_
     reader.fault(
         Diagnostic::error("unknown-word", format!("\"{word}\" is not {}", T::WHAT))
             .at(node.span())
-            .label(format!("not a value of {}", reader.subject()))
+            .label(format!("not a value of `{}`", reader.key_text()))
             .hint(hint),
     )
 }

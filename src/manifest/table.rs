@@ -179,7 +179,8 @@ fn unknown_key(
         Diagnostic::error("unknown-key", format!("unknown key `{key}` in {}", own.what)).at(span);
     let dialect = own.dialect.iter().find(|(word, _)| *word == key).map(|(_, meant)| *meant);
     if let Some(meant) = dialect {
-        return (fault.hint(format!("write `{meant}` instead")), Some(meant));
+        let key = meant.trim_matches(['[', ']']);
+        return (fault.hint(format!("write `{meant}` instead")), Some(key));
     }
     if let Some(owner) = outer.iter().rev().find(|table| table.keys.contains(&key)) {
         let hint = format!(
@@ -206,12 +207,13 @@ fn supported_meaning(key: &str) -> Option<&'static str> {
 
 /// Where a key belongs that stands in the wrong table.
 fn elsewhere(key: &str, own: &Info) -> Option<String> {
-    let places: [(&Info, &str); 5] = [
+    let places: [(&Info, &str); 6] = [
         (crate::manifest::tables::Manifest::INFO, "at the top of the manifest, above any header"),
         (crate::manifest::tables::Task::INFO, "in a task, below its `[[task]]`"),
         (crate::manifest::tables::Executor::INFO, "in `[executor]`"),
         (crate::manifest::tables::Wait::INFO, "in `[wait]`, or in the `wait` of a task"),
         (crate::manifest::tables::Callback::INFO, "in a `[[callback]]`"),
+        (crate::manifest::tables::Retry::INFO, "in the `retry` of a task"),
     ];
     let (_, place) = places.iter().find(|(info, _)| {
         info.what != own.what

@@ -28,6 +28,9 @@ pub const RUN_KEYS: [&str; 6] = ["cwd", "env", "shell", "stdin", "ok_exit", "res
 /// Keys of a task that only suit `call`.
 pub const CALL_KEYS: [&str; 2] = ["args", "with"];
 
+/// Keys of an executor that only suit the kind `process`.
+const PROCESS_KEYS: [&str; 2] = ["max_tasks_per_child", "on_worker_death"];
+
 /// Keys of a task that no default can be given for.
 const NO_DEFAULT: [&str; 3] = ["name", "after", "map"];
 
@@ -274,10 +277,11 @@ impl Custom for Manifest {
             "else".to_owned(),
             json!({ "properties": { "task": { "items": { "anyOf": either } } } }),
         );
-        if let Some(task) =
-            schema.pointer_mut("/properties/task").and_then(|task| task.as_object_mut())
-        {
+        if let Some(task) = keys_of(schema, "task") {
             task.insert("minItems".to_owned(), json!(1));
+        }
+        if let Some(executors) = keys_of(schema, "executors") {
+            executors.insert("propertyNames".to_owned(), json!({ "not": { "const": "default" } }));
         }
     }
 }
@@ -294,6 +298,13 @@ impl Custom for Executor {
         ("type", "kind"),
         ("init", "initializer"),
     ];
+
+    fn refine(schema: &mut Schema) {
+        let process =
+            json!({ "required": ["kind"], "properties": { "kind": { "const": "process" } } });
+        schema.insert("if".to_owned(), process);
+        schema.insert("else".to_owned(), never(&PROCESS_KEYS));
+    }
 }
 
 impl Custom for Initializer {
@@ -365,26 +376,40 @@ impl Custom for Task {
     fn refine(schema: &mut Schema) {
         schema.insert("required".to_owned(), json!(["name"]));
         refine_action(schema);
-        if let Some(name) =
-            schema.pointer_mut("/properties/name").and_then(|name| name.as_object_mut())
-        {
+        if let Some(name) = keys_of(schema, "name") {
             name.insert("pattern".to_owned(), json!("^[A-Za-z0-9._/:-]+$"));
         }
     }
 }
 
+/// The schema of a table without these keys.
+fn never(keys: &[&str]) -> serde_json::Value {
+    let keys: serde_json::Map<_, _> =
+        keys.iter().map(|key| ((*key).to_owned(), json!(false))).collect();
+    json!({ "properties": keys })
+}
+
+/// The schema of the value of a key.
+fn keys_of<'a>(
+    schema: &'a mut Schema,
+    key: &str,
+) -> Option<&'a mut serde_json::Map<String, serde_json::Value>> {
+    schema.pointer_mut(&format!("/properties/{key}"))?.as_object_mut()
+}
+
 /// Only one of `call` and `run`, and no key that suits the other one alone.
 fn refine_action(schema: &mut Schema) {
-    let never = |keys: &[&str]| {
-        let keys: serde_json::Map<_, _> =
-            keys.iter().map(|key| ((*key).to_owned(), json!(false))).collect();
-        json!({ "properties": keys })
-    };
     schema.insert("not".to_owned(), json!({ "required": ["call", "run"] }));
     schema.insert(
         "dependentSchemas".to_owned(),
-        json!({ "call": never(&RUN_KEYS), "run": never(&CALL_KEYS) }),
+        json!({ "call": never(&RUN_KEYS), "run": never(&CALL_KEYS), "args": never(&["with"]) }),
     );
+    schema.insert("dependentRequired".to_owned(), json!({ "wait": ["map"] }));
+    if let Some(callback) = keys_of(schema, "callback")
+        && let Some(items) = callback.remove("items")
+    {
+        callback.insert("items".to_owned(), json!({ "allOf": [items, never(&["tasks"])] }));
+    }
 }
 
 impl Custom for Retry {
@@ -478,7 +503,7 @@ impl JsonSchema for Defaults {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = Task::json_schema(generator);
-        for key in ["required", "not", "dependentSchemas"] {
+        for key in ["required", "not", "dependentSchemas", "dependentRequired"] {
             schema.remove(key);
         }
         if let Some(keys) = schema.pointer_mut("/properties").and_then(|keys| keys.as_object_mut())

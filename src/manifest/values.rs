@@ -52,12 +52,12 @@ pub struct OneOrMany<T>(pub Items<T>);
 pub enum MapSource {
     /// These.
     List(Vec<Value>),
-    /// `start`, `start + step`, … below `stop` (above it for a negative step).
+    /// `start`, `start + step`, … below `end` (above it for a negative step).
     Range {
         /// The first.
         start: i64,
         /// The end, which is not among them.
-        stop: i64,
+        end: i64,
         /// The distance.
         step: i64,
     },
@@ -81,8 +81,13 @@ fn unit_fault<T>(
 ) -> Option<T> {
     let key = reader.key_text();
     let (message, hint) = match error {
-        UnitError::Negative => (format!("{key} must be >= 0"), None),
-        UnitError::OutOfRange => (format!("`{key}` is too large for {what}"), None),
+        UnitError::Negative => {
+            (format!("{key} must be >= 0"), Some("for no limit, write \"none\"".to_owned()))
+        }
+        UnitError::OutOfRange => (
+            format!("`{key}` is too large for {what}"),
+            Some("for no limit, write \"none\", or leave the key out".to_owned()),
+        ),
         UnitError::Malformed(hint) => (format!("`{key}` is not written as {what}"), Some(hint)),
     };
     reader.wrong_value(node.span(), message, hint)
@@ -96,11 +101,11 @@ impl Read for Limit {
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let duration = match node.get_ref() {
             DeValue::String(text) => units::duration(text),
-            DeValue::Integer(_) => match integer(node, reader)?? {
+            DeValue::Integer(number) => match integer(number, node, reader)? {
                 number if number < 0 => Err(UnitError::Negative),
                 number => units::seconds(number as f64).map(Some),
             },
-            DeValue::Float(_) => units::seconds(float(node, reader)??).map(Some),
+            DeValue::Float(number) => units::seconds(float(number, node, reader)?).map(Some),
             _ => return reader.wrong_type(node),
         };
         duration.map(Self).map_or_else(|error| unit_fault(error, "a duration", node, reader), Some)
@@ -118,8 +123,8 @@ impl Read for Quantity {
                 Ok(amount) => Self { amount, bytes: true },
                 Err(error) => return unit_fault(error, "a size", node, reader),
             },
-            DeValue::Integer(_) => {
-                let amount = u64::try_from(integer(node, reader)??).unwrap_or(0);
+            DeValue::Integer(number) => {
+                let amount = u64::try_from(integer(number, node, reader)?).unwrap_or(0);
                 Self { amount, bytes: false }
             }
             _ => return reader.wrong_type(node),
@@ -128,7 +133,8 @@ impl Read for Quantity {
             return Some(quantity);
         }
         let message = format!("{} must be greater than 0", reader.key_text());
-        reader.wrong_value(node.span(), message, None)
+        let hint = "a resource of which there is nothing can never be used".to_owned();
+        reader.wrong_value(node.span(), message, Some(hint))
     }
 }
 
@@ -136,10 +142,11 @@ impl Read for NonZeroU32 {
     const WHAT: &'static str = "a whole number";
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let Some(number) = integer(node, reader)? else { return reader.wrong_type(node) };
+        let number = i64::read(node, reader)?;
         if number <= 0 {
             let message = format!("{} must be greater than 0", reader.key_text());
-            return reader.wrong_value(node.span(), message, None);
+            let hint = "write 1 or more, or leave the key out".to_owned();
+            return reader.wrong_value(node.span(), message, Some(hint));
         }
         let fits = u32::try_from(number).ok().and_then(Self::new);
         fits.or_else(|| {
@@ -154,8 +161,8 @@ impl Read for Factor {
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         let number = match node.get_ref() {
-            DeValue::Integer(_) => integer(node, reader)?? as f64,
-            DeValue::Float(_) => float(node, reader)??,
+            DeValue::Integer(number) => integer(number, node, reader)? as f64,
+            DeValue::Float(number) => float(number, node, reader)?,
             _ => return reader.wrong_type(node),
         };
         if number > 0.0 {
@@ -170,7 +177,8 @@ impl Read for ExitCode {
     const WHAT: &'static str = "an exit code";
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let Some(number) = integer(node, reader)? else { return reader.wrong_type(node) };
+        let DeValue::Integer(number) = node.get_ref() else { return reader.wrong_type(node) };
+        let number = integer(number, node, reader)?;
         u8::try_from(number).ok().map(Self).or_else(|| {
             reader.wrong_value(
                 node.span(),
@@ -297,10 +305,10 @@ fn map_range(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<MapSource> {
         }
         _ => return reader.wrong_type::<Items<i64>>(node).and(None),
     };
-    let (start, stop, step) = match numbers[..] {
-        [stop] => (0, stop, 1),
-        [start, stop] => (start, stop, 1),
-        [start, stop, step] => (start, stop, step),
+    let (start, end, step) = match numbers[..] {
+        [end] => (0, end, 1),
+        [start, end] => (start, end, 1),
+        [start, end, step] => (start, end, step),
         _ => {
             return reader.wrong_value(
                 node.span(),
@@ -309,7 +317,7 @@ fn map_range(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<MapSource> {
             );
         }
     };
-    Some(MapSource::Range { start, stop, step })
+    Some(MapSource::Range { start, end, step })
 }
 
 /// The policies that are one word.
@@ -323,8 +331,11 @@ impl Words for ReturnWhen {
     ];
 }
 
+/// Makes a policy that counts.
+type Counting = fn(Amount) -> ReturnWhen;
+
 /// The policies that count, by their key.
-const COUNTING: [(&str, fn(Amount) -> ReturnWhen); 3] = [
+const COUNTING: [(&str, Counting); 3] = [
     ("completed", ReturnWhen::Completed),
     ("succeeded", ReturnWhen::Succeeded),
     ("failed", ReturnWhen::Failed),
@@ -516,7 +527,7 @@ schema! {
     Factor, "Factor" => { "type": "number", "exclusiveMinimum": 0 };
     ExitCode, "ExitCode" => { "type": "integer", "minimum": 0, "maximum": 255 };
     Scalar, "Scalar" => { "type": ["string", "number", "boolean"] };
-    Value, "Value" => {};
+    Value, "Value" => { "type": ["string", "number", "boolean", "array", "object"] };
     Program, "Program" => {
         "oneOf": [
             { "type": "array", "items": { "type": "string" }, "minItems": 1 },
@@ -532,6 +543,7 @@ schema! {
                     "range": {
                         "type": "array",
                         "items": { "type": "integer" },
+                        "prefixItems": [{}, {}, { "not": { "const": 0 } }],
                         "minItems": 1,
                         "maxItems": 3,
                     },
@@ -544,7 +556,7 @@ schema! {
     Amount, "Amount" => {
         "oneOf": [
             { "type": "integer", "minimum": 1 },
-            { "type": "string", "pattern": "^[0-9.]+\\s*%$" },
+            { "type": "string", "pattern": "^(100(\\.0*)?|[0-9]{1,2}(\\.[0-9]*)?)\\s*%$" },
         ],
     };
 }

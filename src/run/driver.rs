@@ -5,19 +5,20 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 
 use crate::bind::{self, Binder, RunFacts};
-use crate::callback::Callbacks;
+use crate::callback::{Callbacks, Step};
 use crate::event::{Event, Stamped};
 use crate::executor::Backend;
 use crate::id::{ExecutorId, NodeId, ResourceId};
 use crate::job::{self, Job};
-use crate::ledger::{Attempt, JobReturn, Ledger};
+use crate::ledger::{Attempt, CallbackRecord, JobReturn, Ledger};
 use crate::outcome::{Captured, Cause, Failure, FailureKind, Outcome, State};
+use crate::report::Observer;
 use crate::report::spans::Spans;
-use crate::report::{Observer, RunView};
 use crate::run::Facts;
 use crate::schedule::{Action, End, Options, Schedule};
+use crate::shape::RunView;
 use crate::time::Time;
-use crate::work::{Done, Notice, Start, Stop, Work};
+use crate::work::{Done, Notice, Start, Stop};
 
 /// How many plain calls may wait in an executor for a free worker, so that short ones need no round
 /// trip each.
@@ -36,7 +37,7 @@ pub struct Driver<'a, B> {
     observers: Vec<Box<dyn Observer + 'a>>,
     callbacks: Callbacks<'a>,
     binder: Binder<'a>,
-    spans: Spans,
+    spans: Spans<'a>,
     /// When calls that may run only so long must have ended.
     deadlines: BinaryHeap<Reverse<(Time, NodeId, u32)>>,
     /// Attempts whose future has timed out, while their worker is still busy with them.
@@ -57,6 +58,8 @@ impl<'a, B: Backend> Driver<'a, B> {
         observers: Vec<Box<dyn Observer + 'a>>,
         callbacks: Callbacks<'a>,
     ) -> Self {
+        let spans = Spans::new(job, &facts.run_id, facts.traceparent.as_deref());
+        let callbacks = callbacks.within(spans.job().clone(), spans.trace().clone());
         Self {
             job,
             facts,
@@ -67,7 +70,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             observers,
             callbacks,
             binder: Binder::new(job, &RunFacts { run_id: facts.run_id.clone() }),
-            spans: Spans::new(job, &facts.run_id, facts.traceparent.as_deref()),
+            spans,
             deadlines: BinaryHeap::new(),
             abandoned: HashSet::new(),
             broken: vec![None; job.graph.executors().len()],
@@ -81,10 +84,12 @@ impl<'a, B: Backend> Driver<'a, B> {
         self.schedule.start(self.backend.now());
         self.work_off();
         self.ledger.finished = self.backend.now();
-        self.note_peaks();
         self.callbacks.job_ended(&view(self.job, self.facts, &self.ledger));
         self.work_off();
         self.ledger.finished = self.backend.now();
+        for (place, peak) in self.ledger.peak_running.iter_mut().enumerate() {
+            *peak = self.backend.peak_running(ExecutorId(place as u32));
+        }
         self.emit(Event::JobFinished);
         self.spans.job_finished(&self.ledger);
         self.ledger
@@ -163,12 +168,8 @@ impl<'a, B: Backend> Driver<'a, B> {
         // Only a child can be told.
         let traceparent =
             if self.is_call(node) { String::new() } else { self.spans.traceparent(node, attempt) };
-        let bound = self.binder.bind(&bind::Attempt {
-            node,
-            attempt,
-            units,
-            traceparent: &traceparent,
-        });
+        let bound =
+            self.binder.bind(&bind::Attempt { node, attempt, units, traceparent: &traceparent });
         match bound {
             Ok(work) => {
                 let span = self.spans.attempt(node, attempt);
@@ -229,12 +230,13 @@ impl<'a, B: Backend> Driver<'a, B> {
 
     fn retry(&mut self, node: NodeId, attempt: u32, at: Time) {
         let record = self.ledger.record_mut(node);
-        let (started, ended) = (record.started, record.ended);
+        let (worker, started, ended) = (record.worker, record.started, record.ended);
         record.state = State::Pending;
         let detail = record.detail_mut();
         let failure = detail.failure.take();
         let timed_out = failure.as_ref().is_some_and(|it| it.kind == FailureKind::Timeout);
         detail.earlier.push(Attempt {
+            worker,
             state: if timed_out { State::TimedOut } else { State::Failed },
             started,
             ended,
@@ -263,8 +265,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             Notice::Signal(signal) => self.interrupted(signal),
             Notice::Callback { key, error, elapsed } => {
                 if let Some(record) = self.callbacks.ended(key, error, elapsed) {
-                    self.ledger.callbacks.push(record);
-                    self.emit(Event::CallbackEnded);
+                    self.callback_ended(record);
                 }
             }
         }
@@ -362,6 +363,27 @@ impl<'a, B: Backend> Driver<'a, B> {
             self.schedule.kill(now);
             self.callbacks.kill();
         }
+    }
+
+    /// Starts the callbacks that may start now, and writes down those that ended at once.
+    fn start_callbacks(&mut self) {
+        loop {
+            let view = view(self.job, self.facts, &self.ledger);
+            match self.callbacks.start_next(&view) {
+                None => return,
+                Some(Step::Started) => {}
+                Some(Step::Logged(event, record)) => {
+                    self.emit(event);
+                    self.callback_ended(record);
+                }
+                Some(Step::Failed(record)) => self.callback_ended(record),
+            }
+        }
+    }
+
+    fn callback_ended(&mut self, record: CallbackRecord) {
+        self.ledger.callbacks.push(record);
+        self.emit(Event::CallbackEnded);
     }
 
     fn emit(&mut self, event: Event) {

@@ -3,20 +3,25 @@
 mod driver;
 
 use std::io;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::callback::Callbacks;
 use crate::executor::Backend;
-use crate::executor::local::Local;
+use crate::executor::local::{Local, Settings, WorkerProgram};
 use crate::exit::Exit;
 use crate::functions::Functions;
+use crate::id::NodeId;
 use crate::job::Job;
 use crate::ledger::Ledger;
-use crate::report::{Observer, RunView};
+use crate::report::Observer;
 use crate::run::driver::Driver;
+use crate::rundir::RunDir;
+use crate::shape::RunView;
 use crate::time::Clock;
+use crate::value::Value;
 use crate::work::Notice;
 
 /// The facts of a run that nothing in it changes.
@@ -62,36 +67,45 @@ fn run_id(now: SystemTime) -> String {
 /// A run that is being prepared.
 ///
 /// ```
-/// use jobrun::{Functions, Manifest, Runner};
+/// use std::sync::Arc;
 ///
-/// let functions = Functions::builtin();
-/// let manifest = Manifest::from_text("[[task]]\nname = 'sum'\ncall = 'sum_to'\nargs = [10]")?;
-/// let job = jobrun::compile(&manifest, &functions, &Default::default())?;
+/// use jobrun::manifest::{Manifest, Task};
+/// use jobrun::{Functions, Options, Runner, compile};
+///
+/// let mut functions = Functions::builtin();
+/// functions.register("double", |n: i64| Ok::<_, String>(2 * n));
+///
+/// let manifest = Manifest::new("doubles").task(Task::call("double", "double").map([1, 2, 3]));
+/// let job = Arc::new(compile(&manifest, &functions, &Options::default()).unwrap());
+///
 /// let finished = Runner::new(&job).functions(functions).run()?;
-/// assert_eq!(finished.result(&job, "sum"), Some(55.into()));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// assert_eq!(finished.exit.code(), 0);
+/// assert_eq!(finished.result("double"), Some(vec![2, 4, 6].into()));
+/// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Runner<'a> {
-    job: &'a Job,
+    job: &'a Arc<Job>,
     functions: Functions,
     observers: Vec<Box<dyn Observer + 'a>>,
     facts: Facts,
     notices: (Sender<Notice>, Receiver<Notice>),
+    worker: WorkerProgram,
 }
 
 impl<'a> Runner<'a> {
     /// A run of `job` with the built-in functions and no observers.
-    pub fn new(job: &'a Job) -> Self {
+    pub fn new(job: &'a Arc<Job>) -> Self {
         Self {
             job,
             functions: Functions::builtin(),
             observers: Vec::new(),
             facts: Facts::now(),
             notices: unbounded(),
+            worker: WorkerProgram::default(),
         }
     }
 
-    /// The functions that calls may name; those the job was compiled with.
+    /// The functions that calls may name: those the job was compiled with.
     #[must_use]
     pub fn functions(mut self, functions: Functions) -> Self {
         self.functions = functions;
@@ -102,6 +116,14 @@ impl<'a> Runner<'a> {
     #[must_use]
     pub fn observer(mut self, observer: impl Observer + 'a) -> Self {
         self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// The program that serves the workers of `process` executors; this program, if not said, which
+    /// must call [`init`](crate::init).
+    #[must_use]
+    pub fn worker(mut self, program: WorkerProgram) -> Self {
+        self.worker = program;
         self
     }
 
@@ -127,17 +149,26 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// If the run cannot even start: a failed task is no error.
     pub fn run(self) -> io::Result<Finished> {
-        let clock = Clock::start();
-        let backend = Local::new(self.job, &self.functions, clock, &self.facts.run_id, self.notices.clone())?;
+        let settings = Settings {
+            job: Arc::clone(self.job),
+            functions: self.functions.clone(),
+            clock: Clock::start(),
+            run_id: self.facts.run_id.clone(),
+            files: RunDir::new(&self.facts.run_id),
+            worker: self.worker.clone(),
+        };
+        let backend = Local::new(settings, self.notices.clone());
         Ok(self.run_on(backend))
     }
 
     /// Runs the job in another world, for example under a virtual clock.
     pub fn run_on(self, backend: impl Backend) -> Finished {
-        let callbacks = Callbacks::new(self.job, &self.functions, &self.facts.run_id, self.notices.0);
+        let callbacks =
+            Callbacks::new(self.job, &self.functions, &self.facts.run_id, self.notices.0);
         let driver = Driver::new(self.job, &self.facts, backend, self.observers, callbacks);
         let ledger = driver.run();
-        Finished { exit: Exit::of(&self.job.graph, &ledger), ledger, facts: self.facts }
+        let exit = Exit::of(&self.job.graph, &ledger);
+        Finished { exit, job: Arc::clone(self.job), ledger, facts: self.facts }
     }
 }
 
@@ -158,6 +189,8 @@ impl Handle {
 pub struct Finished {
     /// How it ended.
     pub exit: Exit,
+    /// What was run.
+    pub job: Arc<Job>,
     /// What is known of every future.
     pub ledger: Ledger,
     /// Its id and start.
@@ -165,13 +198,26 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// What observers saw at the end; `job` is the one that was run.
-    pub fn view<'a>(&'a self, job: &'a Job) -> RunView<'a> {
+    /// What observers saw at the end.
+    pub fn view(&self) -> RunView<'_> {
         RunView {
-            job,
+            job: &self.job,
             ledger: &self.ledger,
             run_id: &self.facts.run_id,
             started_at: self.facts.started_at,
+        }
+    }
+
+    /// What a task left: one value for a plain task, a list in submission order for a group, with
+    /// null where a future has none. `None` if there is no such task.
+    pub fn result(&self, task: &str) -> Option<Value> {
+        let graph = &self.job.graph;
+        let (id, _) = graph.tasks().find(|(_, it)| it.name == task)?;
+        let result = |node| self.ledger.record(NodeId(node)).result.clone();
+        if graph.task(id).size.is_group() {
+            Some(Value::List(graph.members(id).map(result).collect()))
+        } else {
+            Some(result(graph.end_of(id).0))
         }
     }
 }

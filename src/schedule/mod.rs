@@ -30,7 +30,7 @@ use dispatch::Dispatch;
 use node::{Blame, Marks, Node, Phase, Wish};
 use plan::{Plan, Traits};
 use retry::Tries;
-use wait::{Ballot, Waiting};
+use wait::{Ballot, Waiting, has_successes};
 
 /// What may vary between two runs of one graph.
 #[derive(Clone, Copy, Debug, Default)]
@@ -257,7 +257,13 @@ impl<'g> Schedule<'g> {
 
     /// The next thing to do; `None` until something else is told.
     pub fn next_action(&mut self) -> Option<Action> {
-        self.actions.pop_front().or_else(|| self.next_start())
+        while let Some(action) = self.actions.pop_front() {
+            // An attempt may have ended since it was decided to stop it.
+            if !matches!(action, Action::Stop { node, .. } if self.phase(node) != Phase::Running) {
+                return Some(action);
+            }
+        }
+        self.next_start()
     }
 
     /// Whether every future has its final state, every wait returned, and every action was taken.
@@ -386,21 +392,22 @@ impl<'g> Schedule<'g> {
         let raises = state.is_failure() && !task.allow_failure;
         let mut counts = true;
         let mut by_verdict = false;
+        let unreached = matches!(cause, Some(Cause::Dependency(_)));
         if let Some(gate) = task.gate() {
             let group = &mut self.gates[gate];
             by_verdict = group.own;
             // A failure that no longer matters to its group, or that the group may forgive, does not
             // count for the job; one that its group cannot forgive does at once.
             counts = !group.own || group.wait.returned().is_none() && !group.wait.forgives();
-            group.wait.count(Ballot { state, raises, fault: raises || state == State::Cancelled });
+            group.wait.count(Ballot { state, raises, fault: raises || unreached });
             group.root = group.root.or(fate.root);
             group.harmed |= fate.failed;
             self.touch(gate);
         }
         if task.inside {
-            let unreached = matches!(cause, Some(Cause::Dependency(_))) && !task.allow_failure;
             let raises = raises && counts;
-            self.job.count(Ballot { state, raises, fault: raises || unreached && !by_verdict });
+            let fault = raises || unreached && !task.allow_failure && !by_verdict;
+            self.job.count(Ballot { state, raises, fault });
         }
     }
 
@@ -509,7 +516,8 @@ impl<'g> Schedule<'g> {
         let (forgives, lost) = (group.wait.forgives(), group.wait.lost_any());
         let fate = Fate {
             root: match how.because {
-                _ if how.success || task.allow_failure && !lost => None,
+                _ if has_successes(how.because) => None,
+                _ if !lost && (how.success || task.allow_failure) => None,
                 Because::Timeout => Some(node),
                 _ => group.root.or(Some(node)),
             },

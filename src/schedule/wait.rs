@@ -79,9 +79,7 @@ impl Waiting {
             return None;
         }
         self.clock = Some(now);
-        // Nothing can come before a deadline that is now: the wait looks once and returns.
-        self.expired = self.timeout == Some(Duration::ZERO);
-        self.timeout.filter(|timeout| !timeout.is_zero()).map(|timeout| now.after(timeout))
+        self.timeout.map(|timeout| now.after(timeout))
     }
 
     /// The deadline passed.
@@ -132,16 +130,17 @@ impl Waiting {
         self.released().or_else(|| self.expired.then_some(Because::Timeout))
     }
 
-    /// Returns; from now on nothing counts. Where that is no success and the user interrupted what was
-    /// waited for, that is the reason.
+    /// Returns; from now on nothing counts. Where the user's interrupt took some of what was waited
+    /// for away, that is the reason.
     pub fn leave(&mut self, now: Time, because: Because) -> Return {
+        let taken_away = self.interrupted && self.lost_any() && !has_successes(because);
+        let because = if taken_away { Because::Interrupt } else { because };
+        self.returned = Some(because);
         let success = match because {
-            Because::FirstSuccess | Because::Succeeded => true,
+            _ if has_successes(because) => true,
             Because::Timeout | Because::Unreachable | Because::Interrupt => false,
             _ => self.faults == 0,
         };
-        let because = if self.interrupted && !success { Because::Interrupt } else { because };
-        self.returned = Some(because);
         Return { because, after: self.clock.map_or(Duration::ZERO, |it| now.since(it)), success }
     }
 
@@ -219,4 +218,9 @@ impl Goal {
             ReturnWhen::Failed(k) => Self::Failed(k.of(total), Because::Failed),
         }
     }
+}
+
+/// Whether a wait that returned so asked for successes and has them: then nothing else matters.
+pub fn has_successes(because: Because) -> bool {
+    matches!(because, Because::FirstSuccess | Because::Succeeded)
 }

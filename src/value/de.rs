@@ -85,10 +85,7 @@ fn visit_int<'de, V: Visitor<'de>>(value: i128, visitor: V) -> Result<V::Value, 
     }
 }
 
-fn visit_list<'de, V: Visitor<'de>>(
-    items: Vec<Value>,
-    visitor: V,
-) -> Result<V::Value, ValueError> {
+fn visit_list<'de, V: Visitor<'de>>(items: Vec<Value>, visitor: V) -> Result<V::Value, ValueError> {
     let mut list = List { items: items.into_iter(), next: 0 };
     let value = visitor.visit_seq(&mut list)?;
     match list.items.len() {
@@ -263,11 +260,7 @@ impl<'de> VariantAccess<'de> for Content {
         seed.deserialize(FromValue(self.0))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(
-        self,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, ValueError> {
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ValueError> {
         FromValue(self.0).deserialize_any(visitor)
     }
 

@@ -77,9 +77,7 @@ fn kind(found: Unexpected<'_>) -> &'static str {
         Unexpected::Seq => "a list",
         Unexpected::Map => "a table",
         // Serde has no words of its own for numbers beyond 64 bits.
-        Unexpected::Other(text) if text.starts_with("integer") => {
-            "a whole number beyond 64 bits"
-        }
+        Unexpected::Other(text) if text.starts_with("integer") => "a whole number beyond 64 bits",
         _ => "something else",
     }
 }

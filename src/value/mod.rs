@@ -48,7 +48,7 @@ impl Value {
     ///
     /// # Errors
     /// If it does not look as `T` expects; the message says what was expected and what was found.
-    pub fn read<T: serde::de::DeserializeOwned>(self) -> Result<T, ValueError> {
+    pub fn into_typed<T: serde::de::DeserializeOwned>(self) -> Result<T, ValueError> {
         T::deserialize(de::FromValue(self))
     }
 

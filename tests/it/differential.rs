@@ -1,10 +1,11 @@
 //! Stories about: jobrun and Python's `concurrent.futures` given the same scenarios.
 //!
-//! Both sides run in real time, because only then is Python's side Python. Durations are whole
+//! The two run in real time, because only then is Python's side Python. Durations are whole
 //! ticks and no two futures end at the same one, so that the order of ends is what is compared, never
 //! a time; where a busy machine upsets it, both sides are asked again with longer ticks. Deviations
 //! are named by their number in `docs/deviations.md`.
 
+mod model;
 mod scenario;
 
 use std::collections::BTreeSet;
@@ -27,6 +28,8 @@ const TICKS: [u32; 3] = [60, 120, 240];
 /// So many scenarios go to Python in one piece, and so many to jobrun at once.
 const BATCH: usize = 120;
 const AT_ONCE: usize = 8;
+/// So many scenarios are tried where they take no time.
+const IN_VIRTUAL_TIME: usize = 100_000;
 /// Many times what any scenario takes.
 const HANGS_AFTER: Duration = Duration::from_mins(1);
 
@@ -39,6 +42,14 @@ fn jobrun_agrees_with_cpython() {
     let scenarios = scenario::generate(count.unwrap_or(60));
     let failures: String = scenarios.chunks(BATCH).map(disagreements_of).collect();
     assert!(failures.is_empty(), "{failures}");
+}
+
+#[test]
+fn the_schedule_agrees_with_a_model_of_python_in_virtual_time() {
+    for scenario in scenario::generate(IN_VIRTUAL_TIME) {
+        let (python, jobrun) = (model::python(&scenario), model::jobrun(&scenario));
+        assert_eq!(jobrun, python, "left is jobrun, right Python:\n{}", scenario.manifest(2));
+    }
 }
 
 #[test]
@@ -358,7 +369,8 @@ fn python(arguments: &[&str], input: &str) -> Output {
 /// Whether there is a Python to ask. Without one the test is skipped, unless skipping is ruled out.
 #[expect(clippy::print_stdout, reason = "who reads the test's output must see what was not tested")]
 fn has_python() -> bool {
-    let version = Command::new("python3").args(["-c", "import concurrent.futures"]).output();
+    let recent = "import sys; sys.exit(sys.version_info < (3, 9))";
+    let version = Command::new("python3").args(["-c", recent]).output();
     if version.is_ok_and(|output| output.status.success()) {
         return true;
     }

@@ -1,1 +1,204 @@
-//! Stories about: docs.
+//! What people are shown works: the README, the manual, the jobs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::compile::job;
+use crate::story::{End, Story, require};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of a folder with this ending, sorted.
+fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(folder)).unwrap().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == ending))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The README and the manual.
+fn papers() -> Vec<PathBuf> {
+    let mut papers = files("docs", "md");
+    papers.extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    papers
+}
+
+/// The blocks of a language, each with its line.
+fn blocks(text: &str, language: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((line, fence)) = lines.next() {
+        if let Some(info) = fence.strip_prefix("```") {
+            let inside = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```");
+            let block: String = inside.flat_map(|line| [line, "\n"]).collect();
+            if info == language {
+                found.push((line + 2, block));
+            }
+        }
+    }
+    found
+}
+
+/// Compiles a manifest as `jobrun check` does.
+fn check(name: &str, text: &str) -> Result<(), String> {
+    let wrong = |faults: jobrun::diagnostic::Faults| {
+        let messages: Vec<String> = faults.iter().map(|fault| fault.message.clone()).collect();
+        format!("{name}: {messages:#?}")
+    };
+    job(name, text).map(|_| ()).map_err(wrong)
+}
+
+#[test]
+fn every_manifest_of_the_papers_is_valid() {
+    let mut count = 0;
+    for paper in papers() {
+        for (line, block) in blocks(&read(&paper), "toml") {
+            let name = format!("{}:{line}", paper.display());
+            assert_eq!(check(&name, &block), Ok(()));
+            count += 1;
+        }
+    }
+    assert!(count > 10);
+}
+
+#[test]
+fn every_job_is_valid_and_named_in_the_readme() {
+    let readme = read("README.md");
+    for path in files("jobs", "toml") {
+        let text = read(&path);
+        assert_eq!(check(&path.display().to_string(), &text), Ok(()));
+        assert!(text.starts_with("# "), "{} does not say what it shows", path.display());
+        let name = format!("`{}`", path.file_stem().unwrap().to_str().unwrap());
+        assert!(readme.contains(&name), "the README does not name {name}");
+    }
+}
+
+#[test]
+fn the_readme_starts_with_the_first_job() {
+    let plain = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        lines.map(str::to_owned).collect()
+    };
+    let (_, first) = blocks(&read("README.md"), "toml").swap_remove(0);
+    assert_eq!(plain(&first), plain(&read("jobs/sums.toml")));
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for paper in papers() {
+        let text = read(&paper);
+        let headings: BTreeSet<String> =
+            text.lines().filter_map(|line| line.strip_prefix('#')).map(anchor).collect();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let place = format!("{}: {link}", paper.display());
+            if let Some(heading) = link.strip_prefix('#') {
+                assert!(headings.contains(heading), "{place}");
+            } else if !link.starts_with("http") {
+                assert!(paper.parent().unwrap().join(link).exists(), "{place}");
+            }
+        }
+    }
+}
+
+/// The name under which a heading can be linked to.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    text.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
+}
+
+#[test]
+fn the_manual_knows_every_key() {
+    let manual = read("docs/manifest.md");
+    let mut keys = BTreeSet::new();
+    collect_keys(&jobrun::manifest::schema(), &mut keys);
+    assert!(keys.len() > 50);
+    let missing: Vec<_> = keys.iter().filter(|key| !manual.contains(&format!("`{key}`"))).collect();
+    let known_by_table = ["url", "headers", "body", "range", "completed", "succeeded", "failed"];
+    let missing: Vec<_> =
+        missing.into_iter().filter(|key| !known_by_table.contains(&key.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// The names of all properties, wherever in a JSON Schema.
+fn collect_keys(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
+    match schema {
+        serde_json::Value::Object(entries) => {
+            for (name, value) in entries {
+                if name == "properties" {
+                    keys.extend(
+                        value.as_object().into_iter().flatten().map(|(key, _)| key.clone()),
+                    );
+                }
+                collect_keys(value, keys);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_keys(item, keys)),
+        _ => {}
+    }
+}
+
+/// Runs a copy of a job that people are shown.
+fn show(job: &str) -> End {
+    let text = read(format!("jobs/{job}.toml"));
+    let file = format!("{job}.toml");
+    Story::command(&[&file, "--report", "json=report.json"]).file(&file, &text).run()
+}
+
+#[test]
+fn the_sums_are_right_however_they_are_done() {
+    let sums = serde_json::json!([
+        50_005_000_u64,
+        5_000_050_000_u64,
+        500_000_500_000_u64,
+        50_000_005_000_000_u64
+    ]);
+    for job in ["sums", "sums-process", "sums-as-completed"] {
+        let end = show(job);
+        end.expect(0).says("50005000");
+        assert_eq!(end.result("sum"), &sums, "{job}");
+    }
+    let end = show("sums-wait");
+    end.expect(0);
+    assert_eq!(end.result("ten-million"), 50_000_005_000_000_u64);
+    assert_eq!(end.names("done").len(), 4);
+}
+
+#[test]
+fn the_other_jobs_end_as_they_say() {
+    let end = show("first-completed");
+    end.expect(0).says("the winner is mirror[1]");
+    assert_eq!(end.names("done"), ["mirror[1]"]);
+
+    let end = show("first-exception");
+    end.expect(1).says("step three does not work");
+    assert_eq!(end.state("step[2]"), "failed");
+    assert_eq!(end.because(), "first_exception");
+
+    let end = show("pipeline");
+    end.expect(0).says("the job as JSON has so many bytes");
+    assert_eq!(end.state("diagnose"), "skipped");
+    assert_eq!(end.state("lint"), "failed");
+    assert_eq!(end.result("build"), &serde_json::json!(["", "", ""]));
+    assert!(!end.path("pipeline.out").exists());
+}
+
+#[test]
+fn the_checks_of_the_project_are_a_valid_script() {
+    if !require("bash") {
+        return;
+    }
+    let script = root().join(".ci/run");
+    let output = std::process::Command::new("bash").arg("-n").arg(script).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,1 +1,6 @@
-//! Stories about: schedule.
+//! Stories about the schedule: what starts, stops and returns when, told under a virtual clock.
+
+mod checker;
+mod random;
+mod sim;
+mod stories;

@@ -1,0 +1,645 @@
+//! What must hold in every run, worked out naively: from the graph and from all that was seen so far,
+//! over and over, with no counters.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jobrun::graph::{Graph, OnReturn, ReturnWhen, Size, Task, Wait, When};
+use jobrun::id::{ExecutorId, NodeId, ResourceId, TaskId};
+use jobrun::outcome::{Because, Cause, Return, State};
+use jobrun::schedule::{Action, Options};
+use jobrun::time::Time;
+use jobrun::work::Stop;
+
+pub struct Checker<'g> {
+    graph: &'g Graph,
+    options: Options,
+    futures: BTreeMap<NodeId, Seen>,
+    groups: BTreeMap<TaskId, Group>,
+    job: Option<Return>,
+    /// In flight, given up but still busy, and what each holds.
+    flying: Vec<(NodeId, Units)>,
+    abandoned: Vec<(NodeId, Units)>,
+    broken: Vec<ExecutorId>,
+    signals: u32,
+    /// Counts what was seen, so that before and after can be told apart.
+    step: usize,
+}
+
+type Units = Vec<(ResourceId, Vec<u32>)>;
+
+#[derive(Default)]
+struct Seen {
+    end: Option<(State, Option<Cause>)>,
+    step: usize,
+    attempts: u32,
+    not_before: Time,
+    stopped: bool,
+}
+
+#[derive(Default)]
+struct Group {
+    clock: Option<Time>,
+    returned: Option<(Return, usize)>,
+    overruled: bool,
+    interrupted: bool,
+}
+
+impl<'g> Checker<'g> {
+    pub fn new(graph: &'g Graph, options: Options) -> Self {
+        let mut checker = Self {
+            graph,
+            options,
+            futures: graph.futures().map(|node| (node, Seen::default())).collect(),
+            groups: BTreeMap::new(),
+            job: None,
+            flying: Vec::new(),
+            abandoned: Vec::new(),
+            broken: Vec::new(),
+            signals: 0,
+            step: 0,
+        };
+        for (id, task) in graph.tasks().filter(|(_, task)| task.size.is_group()) {
+            let clock = task.after.is_empty().then_some(Time::ZERO);
+            checker.groups.insert(id, Group { clock, ..Group::default() });
+        }
+        checker
+    }
+
+    // What the driver tells -----------------------------------------------------------------------
+
+    pub fn ended(&mut self, node: NodeId) {
+        self.land(node);
+    }
+
+    pub fn overran(&mut self, node: NodeId) {
+        let flight = self.land(node);
+        self.abandoned.push(flight);
+    }
+
+    pub fn freed(&mut self, node: NodeId) {
+        let at = self.abandoned.iter().position(|(it, _)| *it == node).expect("was abandoned");
+        self.abandoned.remove(at);
+    }
+
+    pub fn recalled(&mut self, node: NodeId) {
+        self.land(node);
+        self.seen_mut(node).attempts -= 1;
+    }
+
+    pub fn broke(&mut self, executor: ExecutorId) {
+        self.broken.push(executor);
+    }
+
+    pub fn signal(&mut self) {
+        self.signals += 1;
+        let all = self.signals > 1;
+        self.overrule(true, all);
+    }
+
+    fn land(&mut self, node: NodeId) -> (NodeId, Units) {
+        let at = self.flying.iter().position(|(it, _)| *it == node).expect("was in flight");
+        self.flying.remove(at)
+    }
+
+    fn overrule(&mut self, by_user: bool, all: bool) {
+        for (&id, group) in &mut self.groups {
+            let undone = self.graph.members(id).map(NodeId).map(|node| &self.futures[&node]);
+            let mut undone = undone.filter(|it| it.end.is_none() && (all || !it.stopped));
+            let looked_at = all || self.graph.is_inside(id);
+            if looked_at && group.returned.is_none() && undone.next().is_some() {
+                group.overruled = true;
+                group.interrupted |= by_user;
+            }
+        }
+    }
+
+    // What the schedule says ----------------------------------------------------------------------
+
+    pub fn saw(&mut self, now: Time, action: &Action) {
+        self.step += 1;
+        match action {
+            Action::Start { node, attempt, units, ahead, .. } => {
+                self.check_start(now, *node, *attempt, *ahead);
+                self.check_units(*node, units);
+                self.seen_mut(*node).attempts = *attempt;
+                self.flying.push((*node, units.clone()));
+            }
+            Action::Stop { node, how } => {
+                assert!(self.is_flying(*node), "only what is in flight is stopped");
+                if *how != Stop::Recall {
+                    self.seen_mut(*node).stopped = true;
+                }
+            }
+            Action::Settle { node, state, cause } => {
+                self.check_settle(*node, *state, *cause);
+                let step = self.step;
+                let seen = self.seen_mut(*node);
+                seen.end = Some((*state, *cause));
+                seen.step = step;
+                self.start_clocks(now);
+            }
+            Action::Retry { node, attempt, at } => {
+                assert!(!self.is_flying(*node) && *at >= now);
+                assert_eq!(*attempt, self.futures[node].attempts + 1);
+                // What is due now may still have to wait for the clock to be read.
+                self.seen_mut(*node).not_before = if *at == now { Time::ZERO } else { *at };
+            }
+            Action::GroupReturned { task, how } => {
+                self.check_group_return(now, *task, how);
+                let step = self.step;
+                self.group_mut(*task).returned = Some((*how, step));
+                self.start_clocks(now);
+            }
+            Action::JobReturned { how } => {
+                self.check_job_return(now, how);
+                self.job = Some(*how);
+                let leaves = self.graph.wait().on_return == OnReturn::Continue;
+                if how.because != Because::Interrupt && !leaves {
+                    self.overrule(false, false);
+                }
+            }
+        }
+    }
+
+    /// All that could be done was done.
+    pub fn at_rest(&self, now: Time) {
+        for &node in self.futures.keys().filter(|node| self.futures[node].end.is_none()) {
+            let task = self.task(node);
+            let refused = self.is_refused(task);
+            assert!(!refused || self.is_flying(node), "what can never run is cancelled at once");
+        }
+        let busy = self.flying.len() + self.abandoned.len();
+        let ready: Vec<NodeId> = self.ready(now).collect();
+        assert!(busy > 0 || ready.is_empty(), "somebody could start");
+        // Here what is due now may be ready already.
+        let mut exclusive = self.futures.keys().filter(|node| self.task(**node).exclusive);
+        if !exclusive.any(|node| self.is_ready(now, *node)) && !self.is_alone() {
+            for node in ready.iter().filter(|node| self.task(**node).uses.is_empty()) {
+                let executor = self.task(*node).executor;
+                let width = self.graph.executor(executor).max_workers as usize;
+                assert!(self.busy_on(executor) >= width, "a worker is idle");
+            }
+        }
+        for id in self.groups.keys().filter(|id| self.groups[id].returned.is_none()) {
+            let due = self.group_due(now, *id);
+            assert!(due.is_none_or(|it| it == Because::Timeout), "{id:?} is to return: {due:?}");
+        }
+        if self.job.is_none() {
+            let due = self.job_due(now);
+            assert!(due.is_none_or(|it| it == Because::Timeout), "the job is to return: {due:?}");
+        }
+    }
+
+    pub fn at_the_end(&self) {
+        assert!(self.flying.is_empty(), "nothing is in flight that was not given up");
+        assert!(self.futures.values().all(|it| it.end.is_some()), "every future has an end");
+        assert!(self.groups.values().all(|it| it.returned.is_some()), "every group returned");
+        assert!(self.job.is_some(), "the job returned");
+    }
+
+    // Starts --------------------------------------------------------------------------------------
+
+    fn check_start(&self, now: Time, node: NodeId, attempt: u32, ahead: bool) {
+        let task = self.task(node);
+        assert!(self.is_ready(now, node), "only what is ready starts");
+        assert_eq!(attempt, self.futures[&node].attempts + 1);
+        assert!(!self.broken.contains(&task.executor), "nothing starts on a broken executor");
+        assert!(!self.is_called_off(node), "nothing starts that was called off");
+        let width = self.graph.executor(task.executor).max_workers as usize;
+        let busy = self.busy_on(task.executor);
+        assert!(busy < width + self.options.ahead as usize, "too many are in flight");
+        assert_eq!(ahead, busy >= width);
+        assert!(
+            !ahead || self.may_hurry(node),
+            "it must not be handed over before a worker is free"
+        );
+        let all = self.flying.len() + self.abandoned.len();
+        assert!(!task.exclusive || all == 0, "an exclusive future runs alone");
+        assert!(!self.is_alone(), "nothing runs beside an exclusive future");
+        for other in self.ready(now).filter(|other| self.graph.rank(*other) < self.graph.rank(node))
+        {
+            let it = self.task(other);
+            let must_wait = it.executor == task.executor && it.uses.is_empty();
+            assert!(!must_wait, "a better one on its executor is passed over");
+        }
+    }
+
+    fn check_units(&self, node: NodeId, units: &Units) {
+        let all = || self.flying.iter().chain(&self.abandoned);
+        for &(id, amount) in &self.task(node).uses {
+            let resource = &self.graph.resources()[id.index()];
+            let bounded = |amount: u64| amount.min(resource.capacity);
+            let used_by = |node: NodeId| {
+                let mut uses = self.task(node).uses.iter();
+                uses.find(|(other, _)| *other == id).map_or(0, |(_, amount)| bounded(*amount))
+            };
+            let held: u64 = all().map(|(other, _)| used_by(*other)).sum();
+            assert!(held + bounded(amount) <= resource.capacity, "there is not enough");
+            if resource.counted {
+                let taken: Vec<u32> = all()
+                    .flat_map(|(_, units)| units)
+                    .filter(|(other, _)| *other == id)
+                    .flat_map(|(_, units)| units.iter().copied())
+                    .collect();
+                let lowest = (0..).filter(|unit| !taken.contains(unit));
+                let lowest: Vec<u32> = lowest.take(bounded(amount) as usize).collect();
+                assert!(units.contains(&(id, lowest)), "the lowest free units are handed out");
+            }
+        }
+    }
+
+    /// The futures that are held back by limits alone.
+    fn ready(&self, now: Time) -> impl Iterator<Item = NodeId> {
+        self.futures.keys().copied().filter(move |node| {
+            let broken = self.broken.contains(&self.task(*node).executor);
+            let delayed = self.futures[node].not_before;
+            let due = delayed < now || delayed == Time::ZERO;
+            due && self.is_ready(now, *node) && !broken && !self.is_called_off(*node)
+        })
+    }
+
+    fn is_ready(&self, now: Time, node: NodeId) -> bool {
+        let (seen, task) = (&self.futures[&node], self.task(node));
+        let pending = seen.end.is_none() && !self.is_flying(node) && seen.not_before <= now;
+        let after = || task.after.iter().copied();
+        pending
+            && after().all(|it| self.is_over(it))
+            && match task.when {
+                When::Success => !after().any(|it| self.is_bad(it)),
+                When::Failure => after().any(|it| self.may_have_failed(it)),
+                When::Always => true,
+            }
+    }
+
+    fn is_called_off(&self, node: NodeId) -> bool {
+        let id = self.graph.task_of(node);
+        let by_group = self.groups.get(&id).is_some_and(|group| group.returned.is_some())
+            && self.wait_of(id).on_return != OnReturn::Continue;
+        let by_job = self.job.is_some()
+            && self.graph.wait().on_return != OnReturn::Continue
+            && self.inside(id);
+        by_group || by_job || self.signals > 1 || self.signals > 0 && self.inside(id)
+    }
+
+    fn may_hurry(&self, node: NodeId) -> bool {
+        let (id, task) = (self.graph.task_of(node), self.task(node));
+        let patient = |wait: &Wait| wait.return_when == ReturnWhen::AllCompleted;
+        let group = self.groups.get(&id);
+        task.ahead
+            && task.uses.is_empty()
+            && !task.exclusive
+            && task.timeout.is_none()
+            && group.is_none_or(|it| it.returned.is_some() || patient(&self.wait_of(id)))
+            && (!self.inside(id) || self.job.is_some() || patient(self.graph.wait()))
+    }
+
+    fn is_alone(&self) -> bool {
+        self.flying.iter().chain(&self.abandoned).any(|(node, _)| self.task(*node).exclusive)
+    }
+
+    fn busy_on(&self, executor: ExecutorId) -> usize {
+        let all = self.flying.iter().chain(&self.abandoned);
+        all.filter(|(node, _)| self.task(*node).executor == executor).count()
+    }
+
+    // Ends ----------------------------------------------------------------------------------------
+
+    fn check_settle(&self, node: NodeId, state: State, cause: Option<Cause>) {
+        let (id, task) = (self.graph.task_of(node), self.task(node));
+        let after = || task.after.iter().copied();
+        let broken = self.broken.contains(&task.executor)
+            || self.graph.executor(task.executor).on_worker_death
+                == jobrun::graph::OnWorkerDeath::Break;
+        assert!(self.futures[&node].end.is_none(), "a future ends once");
+        assert!(!self.is_flying(node), "an end comes after the attempt");
+        assert_eq!(state == State::Cancelled, cause.is_some());
+        match (state, cause) {
+            (State::Skipped, _) => {
+                assert!(task.when == When::Failure && after().all(|it| self.is_over(it)));
+                assert!(!after().any(|it| self.must_have_failed(it)));
+            }
+            (State::Cancelled, Some(Cause::Dependency(root))) => {
+                assert!(task.when == When::Success && after().any(|it| self.is_bad(it)));
+                assert!(self.is_rotten(root), "the root of it went wrong");
+            }
+            (State::Cancelled, Some(Cause::Wait(None))) => {
+                assert!(self.job.is_some() && self.inside(id));
+                assert!(self.graph.wait().on_return != OnReturn::Continue);
+            }
+            (State::Cancelled, Some(Cause::Wait(gate))) => {
+                assert_eq!(gate, self.graph.gate(id));
+                assert!(self.groups[&id].returned.is_some());
+                assert!(self.wait_of(id).on_return != OnReturn::Continue);
+            }
+            (State::Cancelled, _) => assert!(self.signals > u32::from(!self.inside(id))),
+            (State::Failed, _) => assert!(self.futures[&node].attempts > 0 || broken),
+            (state, _) => {
+                assert!(state.is_done(), "it is a final state");
+                assert!(self.futures[&node].attempts > 0, "only what ran ends so");
+            }
+        }
+    }
+
+    fn is_rotten(&self, node: NodeId) -> bool {
+        match self.futures.get(&node) {
+            Some(seen) => {
+                seen.end.is_some_and(|(state, _)| state.is_failure() || state == State::Cancelled)
+            }
+            None => self.is_bad(self.graph.task_of(node)),
+        }
+    }
+
+    fn is_over(&self, task: TaskId) -> bool {
+        match self.groups.get(&task) {
+            Some(group) => group.returned.is_some(),
+            None => self.end_of(task).is_some(),
+        }
+    }
+
+    /// Whether something that a task needs went wrong.
+    fn is_refused(&self, task: &Task) -> bool {
+        task.when == When::Success && task.after.iter().any(|it| self.is_bad(*it))
+    }
+
+    /// Whether what is after `task` for its success cannot run.
+    fn is_bad(&self, task: TaskId) -> bool {
+        let forgiven = self.graph.task(task).allow_failure;
+        match self.groups.get(&task) {
+            Some(group) => group.returned.is_some_and(|(how, _)| {
+                let met = matches!(how.because, Because::FirstSuccess | Because::Succeeded);
+                !met && (self.has_lost(task) || !how.success && !forgiven)
+            }),
+            None => self
+                .end_of(task)
+                .is_some_and(|state| state == State::Cancelled || state.is_failure() && !forgiven),
+        }
+    }
+
+    /// Whether a group had cancelled members when it returned, or was never entered at all.
+    fn has_lost(&self, id: TaskId) -> bool {
+        let task = self.graph.task(id);
+        self.at_return(id, |state| state == State::Cancelled)
+            || task.size.futures() == 0 && self.is_refused(task)
+    }
+
+    /// Whether what is after `task` for its failure must run.
+    fn must_have_failed(&self, task: TaskId) -> bool {
+        match self.groups.get(&task) {
+            Some(group) => group.returned.is_some_and(|(how, _)| {
+                matches!(how.because, Because::Timeout | Because::Unreachable)
+                    || self.at_return(task, State::is_failure)
+                        && !(how.success && self.forgives(task))
+            }),
+            None => self.end_of(task).is_some_and(State::is_failure),
+        }
+    }
+
+    /// Whether it may run: that depends on why something was cancelled.
+    fn may_have_failed(&self, task: TaskId) -> bool {
+        let bad = match self.groups.get(&task) {
+            Some(group) => {
+                group.returned.is_some_and(|(how, _)| !how.success || self.has_lost(task))
+            }
+            None => self.end_of(task) == Some(State::Cancelled),
+        };
+        bad || self.must_have_failed(task)
+    }
+
+    // Waits ---------------------------------------------------------------------------------------
+
+    fn start_clocks(&mut self, now: Time) {
+        let ids: Vec<TaskId> = self.groups.keys().copied().collect();
+        for id in ids {
+            let task = self.graph.task(id);
+            let over = task.after.iter().all(|it| self.is_over(*it));
+            let refused = self.is_refused(task);
+            let group = self.group_mut(id);
+            if over && !refused && group.clock.is_none() && group.returned.is_none() {
+                group.clock = Some(now);
+            }
+        }
+    }
+
+    fn check_group_return(&self, now: Time, id: TaskId, how: &Return) {
+        let group = &self.groups[&id];
+        assert!(group.returned.is_none(), "a group returns once");
+        assert_eq!(how.after, group.clock.map_or(Duration::ZERO, |it| now.since(it)));
+        let task = self.graph.task(id);
+        let members = || self.ends(id).map(|(state, _)| state);
+        let fault = self.ends(id).any(|(state, cause)| {
+            matches!(cause, Some(Cause::Dependency(_))) || state.is_failure() && !task.allow_failure
+        });
+        let unreached = self.is_refused(task);
+        let empty = task.size.futures() == 0;
+        let unsure = task.when == When::Failure
+            && task.after.iter().any(|it| self.may_have_failed(*it))
+            && !task.after.iter().any(|it| self.must_have_failed(*it));
+        if empty && unsure && how.because == Because::AllCompleted {
+            return;
+        }
+        let due = self.group_due(now, id);
+        let success = verdict(due, fault || empty && unreached);
+        let met = matches!(due, Some(Because::FirstSuccess | Because::Succeeded));
+        if group.interrupted && !met && members().any(|state| state == State::Cancelled) {
+            assert!(due.is_some() && !how.success);
+            assert_eq!(how.because, Because::Interrupt);
+        } else {
+            assert_eq!(how.success, success, "{id:?} {how:?}");
+            assert_eq!(Some(how.because), due, "{id:?} {:?}", members().collect::<Vec<_>>());
+        }
+    }
+
+    fn group_due(&self, now: Time, id: TaskId) -> Option<Because> {
+        let (task, group, wait) = (self.graph.task(id), &self.groups[&id], self.wait_of(id));
+        let total = task.size.futures();
+        let states: Vec<State> = self.ends(id).map(|(state, _)| state).collect();
+        let all_done = states.len() == total as usize;
+        let unreached = self.is_refused(task);
+        if group.clock.is_none() && !(all_done && (total > 0 || unreached)) {
+            return None;
+        }
+        let late = group.clock.is_some_and(|it| is_late(&wait, it, now));
+        if group.overruled && !all_done {
+            return late.then_some(Because::Timeout);
+        }
+        let unwanted = task.when == When::Failure
+            && (total > 0 && states.iter().all(|it| *it == State::Skipped) && all_done
+                || total == 0 && !task.after.iter().any(|it| self.may_have_failed(*it)));
+        if unwanted {
+            return Some(Because::AllCompleted);
+        }
+        let failed = states.iter().filter(|it| it.is_failure() && !task.allow_failure).count();
+        due(wait.return_when, total, &states, failed, late)
+    }
+
+    fn check_job_return(&self, now: Time, how: &Return) {
+        assert!(self.job.is_none(), "the job returns once");
+        assert_eq!(how.after, now.since(Time::ZERO));
+        if how.because == Because::Interrupt {
+            assert!(self.signals > 0 && !how.success);
+            return;
+        }
+        let due = self.job_due(now);
+        assert_eq!(Some(how.because), due);
+        let unreached = self.inside_tasks().any(|(id, task)| {
+            let dependency = |(_, cause)| matches!(cause, Some(Cause::Dependency(_)));
+            !self.has_own_wait(id) && !task.allow_failure && self.ends(id).any(dependency)
+        });
+        let verdicts = self.inside_tasks().any(|(id, _)| self.failed_by_verdict(id));
+        let fault = self.job_failures() > 0 || unreached || verdicts;
+        assert_eq!(how.success, verdict(due, fault), "{how:?}");
+    }
+
+    fn job_due(&self, now: Time) -> Option<Because> {
+        let wait = self.graph.wait();
+        let total = self.inside_tasks().map(|(_, task)| task.size.futures()).sum();
+        let states: Vec<State> =
+            self.inside_tasks().flat_map(|(id, _)| self.ends(id)).map(|(state, _)| state).collect();
+        let late = is_late(wait, Time::ZERO, now);
+        due(wait.return_when, total, &states, self.job_failures(), late)
+    }
+
+    /// The failures that release the job's wait.
+    fn job_failures(&self) -> usize {
+        let of_futures = |id: TaskId, task: &Task| {
+            if task.allow_failure {
+                0
+            } else if self.has_own_wait(id) {
+                self.failures_told(id)
+            } else {
+                self.ends(id).filter(|(state, _)| state.is_failure()).count()
+            }
+        };
+        let members: usize = self.inside_tasks().map(|(id, task)| of_futures(id, task)).sum();
+        let verdicts = self.inside_tasks().filter(|(id, _)| {
+            self.failed_by_verdict(*id) && self.failures_told(*id) == 0 && !self.has_lost(*id)
+        });
+        members + verdicts.count()
+    }
+
+    /// Of a group with a wait of its own: the failures that it could not forgive when they came.
+    fn failures_told(&self, id: TaskId) -> usize {
+        if self.forgives(id) { 0 } else { self.failures_at_return(id) }
+    }
+
+    fn failures_at_return(&self, id: TaskId) -> usize {
+        let until = self.groups[&id].returned.map_or(usize::MAX, |(_, step)| step);
+        let members = self.graph.members(id).map(|node| &self.futures[&NodeId(node)]);
+        let before = members.filter(|it| it.step < until).filter_map(|it| it.end);
+        before.filter(|(state, _)| state.is_failure()).count()
+    }
+
+    fn failed_by_verdict(&self, id: TaskId) -> bool {
+        self.has_own_wait(id)
+            && !self.graph.task(id).allow_failure
+            && self.groups[&id].returned.is_some_and(|(how, _)| !how.success)
+    }
+
+    // Look-ups ------------------------------------------------------------------------------------
+
+    fn at_return(&self, id: TaskId, is: impl Fn(State) -> bool) -> bool {
+        let until = self.groups[&id].returned.map_or(usize::MAX, |(_, step)| step);
+        let members = self.graph.members(id).map(|node| &self.futures[&NodeId(node)]);
+        members.filter(|it| it.step < until).filter_map(|it| it.end).any(|(state, _)| is(state))
+    }
+
+    fn forgives(&self, id: TaskId) -> bool {
+        matches!(self.wait_of(id).return_when, ReturnWhen::FirstSuccess | ReturnWhen::Succeeded(_))
+    }
+
+    fn has_own_wait(&self, id: TaskId) -> bool {
+        matches!(self.graph.task(id).size, Size::Group { wait: Some(_), .. })
+    }
+
+    fn wait_of(&self, id: TaskId) -> Wait {
+        match &self.graph.task(id).size {
+            Size::Group { wait: Some(wait), .. } => wait.clone(),
+            _ => Wait::default(),
+        }
+    }
+
+    fn inside_tasks(&self) -> impl Iterator<Item = (TaskId, &Task)> {
+        self.graph.tasks().filter(|(id, _)| self.inside(*id))
+    }
+
+    fn inside(&self, id: TaskId) -> bool {
+        self.graph.is_inside(id)
+    }
+
+    fn ends(&self, id: TaskId) -> impl Iterator<Item = (State, Option<Cause>)> {
+        self.graph.members(id).filter_map(|node| self.futures[&NodeId(node)].end)
+    }
+
+    fn end_of(&self, id: TaskId) -> Option<State> {
+        self.futures[&self.graph.end_of(id)].end.map(|(state, _)| state)
+    }
+
+    fn task(&self, node: NodeId) -> &Task {
+        self.graph.task(self.graph.task_of(node))
+    }
+
+    fn is_flying(&self, node: NodeId) -> bool {
+        self.flying.iter().any(|(it, _)| *it == node)
+    }
+
+    fn group_mut(&mut self, id: TaskId) -> &mut Group {
+        self.groups.get_mut(&id).expect("it is a group")
+    }
+
+    fn seen_mut(&mut self, node: NodeId) -> &mut Seen {
+        self.futures.get_mut(&node).expect("it is a future")
+    }
+}
+
+fn is_late(wait: &Wait, clock: Time, now: Time) -> bool {
+    wait.timeout.is_some_and(|timeout| now >= clock.after(timeout))
+}
+
+/// Why a wait is to return, if it is, from the states of all that are done.
+fn due(
+    when: ReturnWhen,
+    total: u32,
+    states: &[State],
+    failed: usize,
+    late: bool,
+) -> Option<Because> {
+    let done = states.len();
+    let skipped = states.iter().filter(|it| **it == State::Skipped).count();
+    let succeeded = states.iter().filter(|it| **it == State::Succeeded).count();
+    let total_futures = total as usize;
+    let (got, possible, wanted, because) = match when {
+        ReturnWhen::AllCompleted => (0, usize::MAX, usize::MAX, Because::AllCompleted),
+        ReturnWhen::FirstCompleted => {
+            (done - skipped, total_futures - skipped, 1, Because::FirstCompleted)
+        }
+        ReturnWhen::Completed(k) => {
+            (done - skipped, total_futures - skipped, k.of(total) as usize, Because::Completed)
+        }
+        ReturnWhen::FirstSuccess => {
+            (succeeded, total_futures - done + succeeded, 1, Because::FirstSuccess)
+        }
+        ReturnWhen::Succeeded(k) => {
+            (succeeded, total_futures - done + succeeded, k.of(total) as usize, Because::Succeeded)
+        }
+        ReturnWhen::FirstException => (failed, usize::MAX, 1, Because::FirstException),
+        ReturnWhen::Failed(k) => (failed, usize::MAX, k.of(total) as usize, Because::Failed),
+    };
+    let asks_successes = matches!(when, ReturnWhen::FirstSuccess | ReturnWhen::Succeeded(_));
+    match () {
+        () if total == 0 && asks_successes => Some(Because::Unreachable),
+        () if total == 0 => Some(Because::AllCompleted),
+        () if got >= wanted => Some(because),
+        () if possible < wanted => Some(Because::Unreachable),
+        () if done == total_futures => Some(Because::AllCompleted),
+        () => late.then_some(Because::Timeout),
+    }
+}
+
+fn verdict(because: Option<Because>, fault: bool) -> bool {
+    match because {
+        Some(Because::FirstSuccess | Because::Succeeded) => true,
+        Some(Because::Timeout | Because::Unreachable | Because::Interrupt) | None => false,
+        Some(_) => !fault,
+    }
+}

@@ -1,0 +1,158 @@
+//! Random jobs with random ends: whatever happens, the checker's rules hold, the run ends, and it
+//! ends the same way again.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use jobrun::executor::mock::Obedience;
+use jobrun::graph::{Amount, OnReturn, OnWorkerDeath, ReturnWhen, Wait, When};
+use jobrun::outcome::FailureKind;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::schedule::sim::{How, Job, TaskSpec, group, one, retries, secs};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_rule_holds_at_every_step(job in jobs()) {
+        let story = job.run();
+        prop_assert_eq!(story, job.run(), "the same job has the same story");
+    }
+}
+
+fn jobs() -> impl Strategy<Value = Job> {
+    let shape = (vec(tasks(), 1..9), waits(), 1_u32..4, 0_u32..3, any::<u64>());
+    let trouble = (
+        vec((0_u32..20).prop_map(f64::from), 0..3),
+        option::weighted(0.1, ((0_u32..15).prop_map(f64::from), 0_u32..2)),
+        select(vec![Obedience::AtOnce, Obedience::After(secs(2.0)), Obedience::Never]),
+        select(vec![OnWorkerDeath::Fail, OnWorkerDeath::Retry, OnWorkerDeath::Break]),
+        0_u32..4,
+    );
+    (shape, trouble).prop_map(|((tasks, wait, workers, ahead, seed), trouble)| {
+        let (signals, broken, obedience, death, rage) = trouble;
+        let named = tasks.iter().enumerate().map(|(at, (spec, after))| {
+            let mut spec = spec.clone();
+            spec.task.name = name(at);
+            // Edges go back only, so that there is no cycle.
+            let mut after: Vec<String> =
+                after.iter().filter(|_| at > 0).map(|pick| name(pick % at.max(1))).collect();
+            after.sort();
+            after.dedup();
+            spec.after(&after.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        let mut job = Job::new(named.collect::<Vec<_>>())
+            .workers(workers)
+            .executor(2, death)
+            .on_worker_death(death)
+            .resource("gpu", 3)
+            .memory("ram", 100)
+            .wait(wait)
+            .ahead(ahead)
+            .seed(seed)
+            .obedience(obedience)
+            .script(move |name, attempt| end(seed, name, attempt, rage));
+        // Who sends signals early is served early; most jobs are left alone.
+        for at in signals.iter().filter(|at| **at > 4.0) {
+            job = job.signal(*at - 5.0);
+        }
+        if let Some((at, executor)) = broken {
+            job = job.breaks(at, executor);
+        }
+        job
+    })
+}
+
+fn name(at: usize) -> String {
+    format!("t{at}")
+}
+
+fn end(seed: u64, name: &str, attempt: u32, rage: u32) -> (std::time::Duration, How) {
+    let mut hasher = DefaultHasher::new();
+    (seed, name, attempt).hash(&mut hasher);
+    let draw = hasher.finish();
+    let how = match (draw >> 8) % 12 {
+        it if it > u64::from(rage) * 2 => How::Succeeds,
+        0 => How::Fails(FailureKind::WorkerDeath),
+        1 | 2 => How::Exits(3),
+        _ => How::Fails(FailureKind::Call),
+    };
+    (secs((draw % 5) as f64), how)
+}
+
+fn tasks() -> impl Strategy<Value = (TaskSpec, Vec<usize>)> {
+    let place = (
+        option::weighted(0.4, (0_u32..5, option::of(waits()))),
+        vec(0_usize..8, 0..4),
+        select(vec![When::Success, When::Success, When::Success, When::Failure, When::Always]),
+        0_u32..2,
+        -1_i64..2,
+        vec((0_u32..2, 1_u64..4), 0..2),
+    );
+    let odds = (
+        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.7),
+        option::weighted(0.3, (0_u32..3, (0_u32..3).prop_map(f64::from))),
+        option::weighted(0.2, (1_u32..4).prop_map(f64::from)),
+        any::<bool>(),
+    );
+    (place, odds).prop_map(|((size, after, when, executor, priority, uses), odds)| {
+        let (exclusive, allow_failure, is_call, retry, timeout, by_exit) = odds;
+        let mut spec = match size {
+            None => one(""),
+            Some((members, None)) => group("", members),
+            Some((members, Some(wait))) => group("", members).wait(wait),
+        };
+        // Memory comes in other amounts than units.
+        let uses: Vec<(u32, u64)> =
+            uses.iter().map(|&(id, n)| (id, if id == 0 { n } else { n * 30 })).collect();
+        spec = spec.when(when).on(executor).priority(priority).uses(&uses);
+        if exclusive {
+            spec = spec.exclusive();
+        }
+        if allow_failure {
+            spec = spec.allow_failure();
+        }
+        if !is_call {
+            spec = spec.child();
+        }
+        if let Some((count, delay)) = retry {
+            let mut retry = retries(count, delay);
+            retry.backoff = 2.0;
+            retry.on_exit = by_exit.then(|| vec![3]);
+            retry.jitter = !by_exit;
+            spec = spec.retry(retry);
+        }
+        if let Some(timeout) = timeout {
+            spec = spec.timeout(timeout);
+        }
+        (spec, after)
+    })
+}
+
+fn waits() -> impl Strategy<Value = Wait> {
+    let amount = prop_oneof![
+        (0_u32..6).prop_map(Amount::Count),
+        select(vec![10.0, 50.0, 80.0, 100.0]).prop_map(Amount::Percent),
+    ];
+    let when = (0_u32..10, amount).prop_map(|(which, amount)| match which {
+        0 => ReturnWhen::FirstCompleted,
+        1 => ReturnWhen::FirstException,
+        2 => ReturnWhen::FirstSuccess,
+        3 => ReturnWhen::Completed(amount),
+        4 => ReturnWhen::Succeeded(amount),
+        5 => ReturnWhen::Failed(amount),
+        _ => ReturnWhen::AllCompleted,
+    });
+    let timeout = option::weighted(0.3, (0_u32..12).prop_map(|it| secs(f64::from(it))));
+    let on_return = select(vec![OnReturn::Cancel, OnReturn::Drain, OnReturn::Continue]);
+    (when, timeout, on_return).prop_map(|(return_when, timeout, on_return)| Wait {
+        return_when,
+        timeout,
+        on_return,
+    })
+}
