@@ -17,7 +17,7 @@ use crate::shape::RunView;
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match duration.as_secs() {
-        _ if seconds < 0.001 => format!("{:.1}ms", seconds * 1e3),
+        _ if seconds < 0.009_95 => format!("{:.1}ms", seconds * 1e3),
         _ if seconds < 0.9995 => format!("{:.0}ms", seconds * 1e3),
         _ if seconds < 59.995 => format!("{seconds:.2}s"),
         whole @ ..3600 => format!("{}m {:02}s", whole / 60, whole % 60),

@@ -1,6 +1,8 @@
 //! The end summary: every failure with the end of its output and its place in the manifest, then one
 //! line of counts and time.
 
+use std::fmt::Write as _;
+
 use anstyle::Style;
 
 use super::screen::Screen;
@@ -79,7 +81,8 @@ fn failure(screen: &mut Screen, run: &RunView<'_>, node: NodeId, with_output: bo
     let first = words::plain(message.next().unwrap_or_default(), false);
     let mut rest = format!("{}  {first}", name(run, node));
     if record.attempts > 1 {
-        rest.push_str(&format!(", attempt {}", record.attempts));
+        // Writing to a string does not fail.
+        let _ = write!(rest, ", attempt {}", record.attempts);
     }
     if run.job.graph.task(task).allow_failure {
         rest.push_str(", which is allowed");
@@ -87,7 +90,8 @@ fn failure(screen: &mut Screen, run: &RunView<'_>, node: NodeId, with_output: bo
     rest.push_str(&place(screen, run, task));
     screen.labelled(style, word, &rest);
     for line in message {
-        screen.say(&format!("     {}", words::plain(line, false)));
+        let bar = screen.painted(DIM, "|");
+        screen.say(&format!("     {bar} {}", words::plain(line, false)));
     }
     if let Some(detail) = record.detail.as_ref().filter(|_| with_output) {
         let both = detail.stdout.bytes > 0 && detail.stderr.bytes > 0;
@@ -96,7 +100,7 @@ fn failure(screen: &mut Screen, run: &RunView<'_>, node: NodeId, with_output: bo
     }
 }
 
-/// The last lines of a stream; a bar in front keeps them from being taken for jobrun's own words, or
+/// The last lines of a stream. A bar in front keeps them from being taken for jobrun's own words, or
 /// for commands to the system that reads the log.
 fn tail(screen: &mut Screen, captured: &Captured, title: Option<&str>) {
     let lines = words::last_lines(captured, LINES);
