@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::compile::{FunctionIndex, Options};
+use crate::compile::options::{FunctionIndex, Options};
 use crate::diagnostic::{Diagnostic, Faults, did_you_mean};
 use crate::id::TaskId;
 use crate::manifest::{Manifest, Span, Spanned, Task};
