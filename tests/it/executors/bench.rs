@@ -127,14 +127,15 @@ impl Bench {
             reports: vec![],
             callbacks: vec![],
         });
-        let local = Local::new(Settings {
+        let settings = Settings {
             job,
             functions: self.functions,
             clock: Clock::start(),
             run_id: RUN.to_owned(),
             files: RunDir::at(files.path(), RUN),
             worker: self.worker,
-        });
+        };
+        let local = Local::new(settings, crossbeam_channel::unbounded());
         Open { local, files }
     }
 }
