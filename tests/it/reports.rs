@@ -302,6 +302,18 @@ fn an_event_can_be_read_as_soon_as_it_happened() {
     assert!(lines.ends_with("\"executor\":\"default\",\"worker\":1}\n"), "{lines}");
 }
 
+#[test]
+fn events_that_cannot_be_written_are_given_up() {
+    let mut run = Plan::new("one")
+        .task("a", &[])
+        .run()
+        .watched_by(Events::create(Path::new("/dev/full")).unwrap());
+    run.start("a", 1, 1).succeed("a", 2, 1).finish(3);
+    let errors: Vec<_> = run.errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].starts_with("the events could not be written: No space"), "{errors:?}");
+}
+
 // For people and their tools
 
 #[test]

@@ -135,9 +135,9 @@ impl Console {
     }
 
     fn started(&mut self, run: &RunView<'_>, node: NodeId, attempt: u32, worker: u32) {
-        let name = name(run, node);
-        self.screen.board(|board| board.started(node, &name));
+        self.screen.board(|board| board.started(node, &name(run, node)));
         if self.wants_lines(1) {
+            let name = name(run, node);
             let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
             self.line(DIM, "run", &format!("{name}  worker {worker}{again}"));
         }

@@ -31,7 +31,7 @@ pub(super) fn show(screen: &mut Screen, run: &RunView<'_>, verbosity: i8) {
             group(screen, run, task);
         }
     }
-    for (place, node) in measure::failures(&run.job.graph, run.ledger).enumerate() {
+    for (place, node) in failures(run).enumerate() {
         open(screen, &mut gap);
         failure(screen, run, node, place < WITH_OUTPUT);
     }
@@ -50,6 +50,12 @@ pub(super) fn show(screen: &mut Screen, run: &RunView<'_>, verbosity: i8) {
     };
     let line = screen.painted(tone, &words::headline(run, &counts));
     screen.say(&format!("{job}: {line}"));
+}
+
+/// Those that are allowed, then those that are not: what matters most comes last.
+fn failures<'a>(run: &RunView<'a>) -> impl Iterator<Item = NodeId> + 'a {
+    let (graph, ledger) = (&run.job.graph, run.ledger);
+    measure::failures(graph, ledger, true).chain(measure::failures(graph, ledger, false))
 }
 
 /// Whether a group's verdict stands for its members.

@@ -151,7 +151,7 @@ fn failures(run: &RunView<'_>, counts: &Counts) -> Markup {
                         p.message { (words::group_failure(run, task)) }
                     }
                 }
-                @for node in measure::failures(graph, run.ledger).take(FAILURES) {
+                @for node in measure::all_failures(graph, run.ledger).take(FAILURES) {
                     (failure(run, node))
                 }
             }
@@ -281,7 +281,7 @@ fn group(run: &RunView<'_>, task: TaskId) -> Markup {
 fn futures(run: &RunView<'_>, counts: &Counts, path: &[NodeId]) -> Markup {
     let graph = &run.job.graph;
     let on_path: std::collections::HashSet<NodeId> = path.iter().copied().collect();
-    let failed = measure::failures(graph, run.ledger);
+    let failed = measure::all_failures(graph, run.ledger);
     let others = graph.futures().filter(|&node| !run.record(node).state.is_failure());
     html! {
         section.card {
