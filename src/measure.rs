@@ -177,9 +177,21 @@ pub fn unfinished(graph: &Graph, ledger: &Ledger) -> (u32, u32) {
         .fold((0, 0), |(left, all), node| (left + u32::from(!done[node.index()]), all + 1))
 }
 
-/// The futures that failed or timed out, in submission order.
-pub fn failures<'a>(graph: &'a Graph, ledger: &'a Ledger) -> impl Iterator<Item = NodeId> + 'a {
-    graph.futures().filter(|&node| ledger.record(node).state.is_failure())
+/// The futures that failed or timed out and whose failure is allowed, or is not, in submission
+/// order.
+pub fn failures<'a>(
+    graph: &'a Graph,
+    ledger: &'a Ledger,
+    allowed: bool,
+) -> impl Iterator<Item = NodeId> + 'a {
+    let tasks = graph.tasks().filter(move |(_, task)| task.allow_failure == allowed);
+    let nodes = tasks.flat_map(|(id, _)| graph.members(id)).map(NodeId);
+    nodes.filter(|&node| ledger.record(node).state.is_failure())
+}
+
+/// All of them, those that are allowed behind those that are not.
+pub fn all_failures<'a>(graph: &'a Graph, ledger: &'a Ledger) -> impl Iterator<Item = NodeId> + 'a {
+    failures(graph, ledger, false).chain(failures(graph, ledger, true))
 }
 
 /// The groups whose own wait failed, in manifest order.

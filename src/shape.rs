@@ -258,8 +258,8 @@ pub struct CallbackShape<'a> {
 pub fn head<'a>(run: &RunView<'a>) -> Head<'a> {
     let exit = Exit::of(&run.job.graph, run.ledger);
     let ended = run.ended();
-    let finished = ended
-        .and_then(|end| run.started_at.checked_add(end.since(Time::ZERO)).map(|at| calendar(at)));
+    let finished =
+        ended.and_then(|end| run.started_at.checked_add(end.since(Time::ZERO)).map(calendar));
     Head {
         job: &run.job.name,
         manifest: run.job.origin.manifest.as_deref(),

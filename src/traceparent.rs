@@ -17,18 +17,12 @@ impl Trace {
     /// none that is valid, a new one for this run.
     pub fn from_env(traceparent: Option<&str>, run_id: &str) -> Self {
         let run_id = run_id.to_owned();
-        match traceparent.and_then(parse) {
-            Some((id, parent, flags)) => Self {
-                run_id,
-                id: id.to_owned(),
-                flags: flags.to_owned(),
-                parent: Some(parent.to_owned()),
-            },
-            None => {
-                let id = derive(&[b"trace", run_id.as_bytes()], 32);
-                Self { run_id, id, flags: "01".to_owned(), parent: None }
-            }
+        if let Some((id, parent, flags)) = traceparent.and_then(parse) {
+            let (id, flags) = (id.to_owned(), flags.to_owned());
+            return Self { run_id, id, flags, parent: Some(parent.to_owned()) };
         }
+        let id = derive(&[b"trace", run_id.as_bytes()], 32);
+        Self { run_id, id, flags: "01".to_owned(), parent: None }
     }
 
     /// The id of the trace: 32 hexadecimal digits.

@@ -99,7 +99,7 @@ impl<'a> Callbacks<'a> {
 
     /// Starts the next callback that may start now; `None` if there is none.
     pub fn start_next(&mut self, run: &RunView<'_>) -> Option<Step> {
-        let due = self.queue.next()?;
+        let due = self.queue.start_next()?;
         if self.killed {
             return Some(self.failed(&due, "the run was stopped".to_owned()));
         }

@@ -89,7 +89,7 @@ impl Queue {
 
     /// The next one that may start now, if there is one; it counts as running until it has
     /// [`ended`](Self::ended).
-    pub fn next(&mut self) -> Option<Due> {
+    pub fn start_next(&mut self) -> Option<Due> {
         if self.running.len() >= self.at_once {
             return None;
         }
@@ -101,11 +101,10 @@ impl Queue {
     /// One that was running has ended. `None` if there is none of that key.
     pub fn ended(&mut self, key: u64) -> Option<Due> {
         let due = self.running.remove(&key)?;
-        match self.behind.get_mut(&due.node).and_then(VecDeque::pop_front) {
-            Some(next) => self.ready.push_back(next),
-            None => {
-                self.behind.remove(&due.node);
-            }
+        if let Some(next) = self.behind.get_mut(&due.node).and_then(VecDeque::pop_front) {
+            self.ready.push_back(next);
+        } else {
+            self.behind.remove(&due.node);
         }
         Some(due)
     }
@@ -165,12 +164,11 @@ impl Queue {
         let Some(&on) = on.iter().find(|on| triggers.contains(on)) else { return };
         let due = Due { key: self.next_key, callback, on, node };
         self.next_key += 1;
-        match self.behind.get_mut(&node) {
-            Some(behind) => behind.push_back(due),
-            None => {
-                self.behind.insert(node, VecDeque::new());
-                self.ready.push_back(due);
-            }
+        if let Some(behind) = self.behind.get_mut(&node) {
+            behind.push_back(due);
+        } else {
+            self.behind.insert(node, VecDeque::new());
+            self.ready.push_back(due);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::compile::Options;
+use crate::compile::options::Options;
 use crate::diagnostic::{Diagnostic, Faults, did_you_mean};
 use crate::functions::Functions;
 use crate::id::TaskId;

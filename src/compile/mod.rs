@@ -8,45 +8,23 @@ mod callbacks;
 mod context;
 mod limits;
 mod names;
+mod options;
 mod select;
 mod tasks;
 mod vars;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::compile::context::Context;
 use crate::diagnostic::{Diagnostic, Faults, Source};
 use crate::functions::Functions;
-use crate::graph::{self, Graph, GraphError, MAX_FUTURES, ReturnWhen};
+use crate::graph::{self, Graph, GraphError, MAX_FUTURES};
 use crate::id::TaskId;
 use crate::job::{Job, Origin};
 use crate::manifest::{self, Manifest};
 
-/// What is asked for beside the manifest, as on a command line.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// For the executor of a name, `default` being the one of `[executor]`, at most so many
-    /// workers.
-    pub max_workers: Vec<(String, u32)>,
-    /// What the job waits for.
-    pub return_when: Option<ReturnWhen>,
-    /// Return when the first future fails; `return_when` goes first.
-    pub fail_fast: bool,
-    /// When the job's wait gives up; `Some(None)` for never.
-    pub timeout: Option<Option<Duration>>,
-    /// Values for `vars`, as text; each is read as the type that the manifest gives it.
-    pub vars: Vec<(String, String)>,
-    /// Names or globs of the tasks to run; all if this and `tags` are empty.
-    pub tasks: Vec<String>,
-    /// Tags of the tasks to run.
-    pub tags: Vec<String>,
-    /// Globs of tasks not to run.
-    pub skip: Vec<String>,
-    /// The folder that relative paths start from. Default: the folder of the manifest.
-    pub dir: Option<PathBuf>,
-}
+pub use crate::compile::options::Options;
 
 /// Reads and compiles a manifest.
 ///

@@ -8,8 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::executor::Backend;
 use crate::executor::children::ChildAttempts;
 use crate::executor::pool::{Attempt, Executor, Names};
-use crate::executor::process::ProcessPool;
-use crate::executor::proxy::Rules;
+use crate::executor::process::{ProcessPool, Rules};
 use crate::executor::thread::ThreadPool;
 use crate::executor::workers::Workers;
 use crate::functions::Functions;
@@ -21,7 +20,7 @@ use crate::supervise::Request;
 use crate::time::{Clock, Time};
 use crate::work::{Args, Call, Notice, Start, Stop, Work};
 
-pub use crate::executor::spawn::WorkerProgram;
+pub use crate::executor::process::WorkerProgram;
 
 /// So many calls are gathered before a pool hears of them, which saves locking and waking for each.
 /// They never wait longer than until the driver listens.

@@ -2,15 +2,11 @@
 //! nothing of the graph, the policies or the observers.
 
 mod children;
-mod dispatch;
 pub mod local;
 pub mod mock;
-mod peer;
 mod pool;
 mod process;
 pub mod protocol;
-mod proxy;
-mod spawn;
 mod thread;
 pub mod worker;
 mod workers;

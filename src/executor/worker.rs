@@ -120,16 +120,11 @@ impl Desk {
         let mut out = Vec::new();
         loop {
             // What is to be said of the last call goes out together with the start of the next.
-            let task = match self.next_at_hand() {
-                Some(task) => task,
-                None => {
-                    self.send(&mut out)?;
-                    match self.next() {
-                        Some(task) => task,
-                        None => return Ok(()),
-                    }
-                }
-            };
+            let at_hand = self.next_at_hand();
+            if at_hand.is_none() {
+                self.send(&mut out)?;
+            }
+            let Some(task) = at_hand.or_else(|| self.next()) else { return Ok(()) };
             match task {
                 Task::Greet { hello, dir } => {
                     say(&FromWorker::Hello(Hello::new(&hello.run_id)), &mut out);
@@ -228,15 +223,15 @@ impl Desk {
         };
         decoder.feed(&bytes[..read]);
         let mut state = self.lock();
-        while read > 0 {
-            match decoder.next() {
-                Ok(Some(message)) => self.note(&mut state, message),
-                Ok(None) => return,
-                Err(_) => break,
-            }
-        }
         // The runner is gone, or speaks another language: either way there is nobody to serve.
-        state.closed = true;
+        state.closed = read == 0
+            || loop {
+                match decoder.next_message() {
+                    Ok(Some(message)) => self.note(&mut state, message),
+                    Ok(None) => break false,
+                    Err(_) => break true,
+                }
+            };
     }
 
     fn note(&self, state: &mut State, message: ToWorker<'_>) {

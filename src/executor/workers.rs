@@ -26,13 +26,11 @@ impl Workers {
         let mut numbers = self.lock();
         numbers.running += 1;
         numbers.peak = numbers.peak.max(numbers.running);
-        match numbers.free.pop() {
-            Some(Reverse(number)) => number,
-            None => {
-                numbers.highest += 1;
-                numbers.highest
-            }
+        if let Some(Reverse(number)) = numbers.free.pop() {
+            return number;
         }
+        numbers.highest += 1;
+        numbers.highest
     }
 
     /// Gives a number back that was taken.

@@ -11,7 +11,9 @@ pub(super) fn register(functions: &mut Functions) {
         .register_named("sum_to", &["n"], sum_to)
         .register_named("sum", &["list"], sum)
         .register_named("echo", &["value"], |value: Value| Ok::<_, String>(value))
-        .register_named("sleep", &["duration"], sleep)
+        .register_named("sleep", &["duration"], |context: &Context, duration: Value| {
+            sleep(context, &duration)
+        })
         .register_named("fail", &["message"], |message: String| Err::<(), _>(message))
         .register_named("hash", &["path"], hash)
         .register("http", http::fetch);
@@ -75,8 +77,8 @@ impl Whole {
 }
 
 /// Does nothing for a while: a duration with units, or a number of seconds.
-fn sleep(context: &Context, duration: Value) -> Result<(), String> {
-    if context.sleep(read_duration(&duration)?) { Ok(()) } else { Err("cancelled".to_owned()) }
+fn sleep(context: &Context, duration: &Value) -> Result<(), String> {
+    if context.sleep(read_duration(duration)?) { Ok(()) } else { Err("cancelled".to_owned()) }
 }
 
 fn read_duration(value: &Value) -> Result<Duration, String> {

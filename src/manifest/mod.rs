@@ -6,6 +6,8 @@
 mod build;
 mod place;
 mod read;
+mod reader;
+mod shorthand;
 mod table;
 mod tables;
 mod units;
@@ -19,7 +21,7 @@ use schemars::generate::SchemaSettings;
 use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostic, Faults, Source};
-use crate::manifest::read::Reader;
+use crate::manifest::reader::Reader;
 
 pub use crate::manifest::place::{Entries, Given, Items, Span, Spanned};
 pub use crate::manifest::tables::{
@@ -55,7 +57,7 @@ pub fn parse(source: &Arc<Source>) -> (Option<Manifest>, Faults) {
     if !errors.is_empty() {
         return (None, syntax_faults(source, &errors));
     }
-    let mut reader = Reader::new(text);
+    let mut reader = Reader::new(text, &tables::PLACES);
     let mut manifest: Manifest = table::read(tree.get_ref(), &mut reader);
     manifest.source = Some(Arc::clone(source));
     (Some(manifest), reader.faults.sorted())

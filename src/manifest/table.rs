@@ -5,23 +5,12 @@ use std::ops::Range;
 
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value as Json, json};
-use toml::de::{DeString, DeTable};
+use toml::de::{DeString, DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, closest};
-use crate::manifest::place::Span;
-use crate::manifest::read::{Node, Reader};
-
-/// What is known of a table, for messages.
-pub(super) struct Info {
-    /// What it is, in a message: `a task`.
-    pub what: &'static str,
-    /// Its keys.
-    pub keys: &'static [&'static str],
-    /// Words of other tools, and the key that is meant by them here.
-    pub dialect: &'static [(&'static str, &'static str)],
-    /// Keys that are planned, and what to do without them.
-    pub later: &'static [(&'static str, &'static str)],
-}
+use crate::manifest::place::{Entries, Items, Span, Spanned};
+use crate::manifest::read::list;
+use crate::manifest::reader::{Field, Info, Node, Read, Reader};
 
 /// A struct made by [`table!`].
 pub(super) trait Table: JsonSchema + Default + Custom {
@@ -65,7 +54,7 @@ macro_rules! table {
         }
 
         impl $crate::manifest::table::Table for $name {
-            const INFO: &'static $crate::manifest::table::Info = &$crate::manifest::table::Info {
+            const INFO: &'static $crate::manifest::reader::Info = &$crate::manifest::reader::Info {
                 what: $what,
                 keys: &[$(stringify!($key)),*],
                 dialect: <Self as $crate::manifest::table::Custom>::DIALECT,
@@ -76,10 +65,10 @@ macro_rules! table {
                 &mut self,
                 name: &str,
                 key: $crate::manifest::place::Span,
-                node: &$crate::manifest::read::Node<'_>,
-                reader: &mut $crate::manifest::read::Reader<'_>,
+                node: &$crate::manifest::reader::Node<'_>,
+                reader: &mut $crate::manifest::reader::Reader<'_>,
             ) -> bool {
-                use $crate::manifest::read::Field;
+                use $crate::manifest::reader::Field;
                 match name {
                     $(stringify!($key) => {
                         if !reader.under(key, |reader| self.$key.fill(key, node, reader)) {
@@ -102,7 +91,7 @@ macro_rules! table {
             }
 
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                use $crate::manifest::read::Field;
+                use $crate::manifest::reader::Field;
                 let properties = [$((
                     stringify!($key),
                     <$type as Field>::schema(generator),
@@ -149,7 +138,7 @@ pub(super) fn read<T: Table>(table: &DeTable<'_>, reader: &mut Reader<'_>) -> T 
     let mut read = T::default();
     for (key, node) in table {
         if !read.fill(key.get_ref(), key.span().into(), node, reader) {
-            let (fault, meant) = unknown_key(key.get_ref(), key.span(), &reader.tables);
+            let (fault, meant) = unknown_key(key.get_ref(), key.span(), reader);
             reader.faults.push(fault);
             if let Some(meant) = meant {
                 read.mark_broken(meant);
@@ -160,13 +149,52 @@ pub(super) fn read<T: Table>(table: &DeTable<'_>, reader: &mut Reader<'_>) -> T 
     read
 }
 
-/// The fault of a key that the innermost of `tables` does not have, and the key that was meant.
+/// A list of tables, `[[key]]`.
+impl<T: Table> Field for Items<T> {
+    fn fill(&mut self, key: Span, node: &Node<'_>, reader: &mut Reader<'_>) -> bool {
+        match node.get_ref() {
+            DeValue::Array(array) => {
+                *self = list(array, reader).unwrap_or_default();
+                // An element that is no table was reported; it must not be missed as well.
+                array.is_empty() || !self.is_empty()
+            }
+            DeValue::Table(table) => {
+                let name = reader.key_text();
+                let message = format!("`{name}` must be a list of tables, not a table");
+                let fault = Diagnostic::error("wrong-type", message)
+                    .at(if reader.has_header(node) { Some(node.span()) } else { key.range() })
+                    .hint(format!("write the header with two brackets: [[{name}]]"));
+                reader.faults.push(fault);
+                *self = vec![Spanned::at(read(table, reader), node.span())];
+                true
+            }
+            _ => reader.wrong_type::<Vec<Spanned<T>>>(node).is_some(),
+        }
+    }
+
+    fn schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<Vec<T>>()
+    }
+}
+
+impl<T: Table> Read for T {
+    const WHAT: &'static str = T::INFO.what;
+
+    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        match node.get_ref() {
+            DeValue::Table(table) => Some(read(table, reader)),
+            _ => reader.wrong_type(node),
+        }
+    }
+}
+
+/// The fault of a key that the table being read does not have, and the key that was meant.
 fn unknown_key(
     key: &str,
     span: Range<usize>,
-    tables: &[&'static Info],
+    reader: &Reader<'_>,
 ) -> (Diagnostic, Option<&'static str>) {
-    let Some((own, outer)) = tables.split_last() else {
+    let Some((own, outer)) = reader.tables.split_last() else {
         return (Diagnostic::error("unknown-key", format!("unknown key `{key}`")).at(span), None);
     };
     if let Some((_, instead)) = own.later.iter().find(|(later, _)| *later == key) {
@@ -193,7 +221,7 @@ fn unknown_key(
     if let Some(meant) = closest(key, own.keys.iter().copied()) {
         return (fault.hint(format!("did you mean `{meant}`?")), Some(meant));
     }
-    if let Some(place) = elsewhere(key, own) {
+    if let Some(place) = elsewhere(key, own, reader) {
         return (fault.hint(place), None);
     }
     let keys: Vec<_> = own.keys.iter().map(|key| format!("`{key}`")).collect();
@@ -206,25 +234,47 @@ fn supported_meaning(key: &str) -> Option<&'static str> {
 }
 
 /// Where a key belongs that stands in the wrong table.
-fn elsewhere(key: &str, own: &Info) -> Option<String> {
-    let places: [(&Info, &str); 6] = [
-        (crate::manifest::tables::Manifest::INFO, "at the top of the manifest, above any header"),
-        (crate::manifest::tables::Task::INFO, "in a task, below its `[[task]]`"),
-        (crate::manifest::tables::Executor::INFO, "in `[executor]`"),
-        (crate::manifest::tables::Wait::INFO, "in `[wait]`, or in the `wait` of a task"),
-        (crate::manifest::tables::Callback::INFO, "in a `[[callback]]`"),
-        (crate::manifest::tables::Retry::INFO, "in the `retry` of a task"),
-    ];
-    let (_, place) = places.iter().find(|(info, _)| {
+fn elsewhere(key: &str, own: &Info, reader: &Reader<'_>) -> Option<String> {
+    let (_, place) = reader.places.iter().find(|(info, _)| {
         info.what != own.what
             && (info.keys.contains(&key) || info.dialect.iter().any(|(word, _)| *word == key))
     })?;
     Some(format!("`{key}` belongs {place}"))
 }
 
+impl<T: Read> Read for Entries<T> {
+    const WHAT: &'static str = "a table of names and values";
+    const HINT: Option<&'static str> = Some("write { name = value, … }");
+
+    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let DeValue::Table(table) = node.get_ref() else { return reader.wrong_type(node) };
+        let header = reader.has_header(node).then(|| reader.key_text());
+        let mut entries = Self::default();
+        for (key, value) in table {
+            if let Some(header) = header
+                && let Some(fault) = misplaced(header, key, value, &reader.tables)
+            {
+                reader.faults.push(fault);
+                entries.broken.push(key.get_ref().to_string());
+                continue;
+            }
+            let key_span = Span::from(key.span());
+            let name = key.get_ref().to_string();
+            match reader.under(key_span, |reader| T::read(value, reader)) {
+                Some(read) => {
+                    let span = value.span().into();
+                    entries.push(name, Spanned { value: read, span, key: key_span });
+                }
+                None => entries.broken.push(name),
+            }
+        }
+        Some(entries)
+    }
+}
+
 /// The fault of a name in a table of the user's own names that is a key of a table around it: TOML
 /// gives every key below a header to that header, which is rarely what was meant.
-pub(super) fn misplaced(
+fn misplaced(
     header: &str,
     key: &toml::Spanned<DeString<'_>>,
     node: &Node<'_>,

@@ -12,8 +12,8 @@ use toml::de::DeValue;
 use crate::diagnostic::{Diagnostic, Source};
 use crate::graph::{ExecutorKind, OnReturn, OnWorkerDeath, ReturnWhen, When};
 use crate::manifest::place::{Entries, Given, Items};
-use crate::manifest::read::{Node, Read, Reader};
-use crate::manifest::table::{self, Custom, table};
+use crate::manifest::reader::{Info, Node, Read, Reader};
+use crate::manifest::table::{self, Custom, Table, table};
 use crate::manifest::values::{
     ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar,
 };
@@ -472,6 +472,16 @@ impl Custom for Report {
     const DIALECT: &'static [(&'static str, &'static str)] =
         &[("xml", "junit"), ("md", "markdown"), ("chrome", "trace")];
 }
+
+/// Where each table is, to say where a key belongs.
+pub(super) const PLACES: [(&Info, &str); 6] = [
+    (Manifest::INFO, "at the top of the manifest, above any header"),
+    (Task::INFO, "in a task, below its `[[task]]`"),
+    (Executor::INFO, "in `[executor]`"),
+    (Wait::INFO, "in `[wait]`, or in the `wait` of a task"),
+    (Callback::INFO, "in a `[[callback]]`"),
+    (Retry::INFO, "in the `retry` of a task"),
+];
 
 /// `[defaults]`: a task without a name and a place of its own.
 #[derive(Clone, Debug, Default)]

@@ -12,9 +12,8 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::graph::{Amount, ReturnWhen};
 use crate::manifest::place::{Entries, Items, Span, Spanned};
-use crate::manifest::read::{Node, Read, Reader, Words, float, integer, list, text, word};
-use crate::manifest::table;
-use crate::manifest::tables::{Post, Retry, Wait};
+use crate::manifest::read::{Words, float, integer, list, word};
+use crate::manifest::reader::{Node, Read, Reader};
 use crate::manifest::units::{self, UnitError};
 use crate::value::Value;
 
@@ -442,55 +441,6 @@ pub fn duration(text: &str) -> Result<Option<Duration>, String> {
         UnitError::OutOfRange => format!("\"{text}\" is too large for a duration"),
         UnitError::Malformed(hint) => format!("\"{text}\" is not a duration: {hint}"),
     })
-}
-
-impl Read for Box<Wait> {
-    const WHAT: &'static str = "a table";
-    const HINT: Option<&'static str> =
-        Some("write { return_when = …, timeout = …, on_return = … }");
-
-    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        match node.get_ref() {
-            DeValue::Table(table) => Some(Self::new(table::read(table, reader))),
-            _ => reader.wrong_type(node),
-        }
-    }
-}
-
-/// A number alone is the `count`.
-impl Read for Box<Retry> {
-    const WHAT: &'static str = "a whole number or a table";
-    const HINT: Option<&'static str> =
-        Some("write how many more attempts, or { count = …, delay = …, … }");
-
-    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        match node.get_ref() {
-            DeValue::Table(table) => Some(Self::new(table::read(table, reader))),
-            DeValue::Integer(_) => {
-                let count = Spanned::at(u32::read(node, reader)?, node.span());
-                Some(Self::new(Retry { count: Some(count), ..Retry::default() }))
-            }
-            _ => reader.wrong_type(node),
-        }
-    }
-}
-
-/// A string alone is the `url`.
-impl Read for Box<Post> {
-    const WHAT: &'static str = "a URL or a table";
-    const HINT: Option<&'static str> =
-        Some("write \"https://…\" or { url = …, headers = …, body = … }");
-
-    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        match node.get_ref() {
-            DeValue::Table(table) => Some(Self::new(table::read(table, reader))),
-            DeValue::String(_) => {
-                let url = Spanned::at(text(node)?, node.span());
-                Some(Self::new(Post { url: Some(url), headers: None, ..Post::default() }))
-            }
-            _ => reader.wrong_type(node),
-        }
-    }
 }
 
 macro_rules! schema {

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::graph::{ExecutorKind, OnReturn, OnWorkerDeath, When};
-use crate::manifest::read::{Node, Read, Reader, Words, text, word};
+use crate::manifest::read::{Words, text, word};
+use crate::manifest::reader::{Node, Read, Reader};
 use crate::outcome::FailureKind;
 use crate::work::ResultKind;
 

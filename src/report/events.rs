@@ -26,6 +26,8 @@ pub const SCHEMA: &str = "jobrun.events/1";
 pub struct Events {
     out: BufWriter<Box<dyn Write + Send>>,
     seq: u64,
+    /// Whether writing has failed. What came after a gap would be of no use.
+    dead: bool,
 }
 
 impl Events {
@@ -39,19 +41,29 @@ impl Events {
 
     /// Events to a writer.
     pub fn to(out: Box<dyn Write + Send>) -> Self {
-        Self { out: BufWriter::new(out), seq: 0 }
+        Self { out: BufWriter::new(out), seq: 0, dead: false }
+    }
+
+    fn write(&mut self, line: &Line<'_>) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, line)?;
+        self.out.write_all(b"\n")?;
+        self.out.flush()
     }
 }
 
 impl Observer for Events {
     fn observe(&mut self, event: &Stamped, run: &RunView<'_>) -> io::Result<()> {
+        if self.dead {
+            return Ok(());
+        }
         let Some(body) = body(&event.event, run) else { return Ok(()) };
         // The numbers of events that are written nowhere must not leave gaps.
         let line = Line { seq: self.seq, t: event.at.seconds(), body };
         self.seq += 1;
-        serde_json::to_writer(&mut self.out, &line)?;
-        self.out.write_all(b"\n")?;
-        self.out.flush()
+        self.write(&line).map_err(|error| {
+            self.dead = true;
+            io::Error::new(error.kind(), format!("the events could not be written: {error}"))
+        })
     }
 }
 

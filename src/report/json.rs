@@ -26,7 +26,7 @@ pub fn write(out: &mut dyn Write, run: &RunView<'_>) -> io::Result<()> {
 
 /// Writes the results of all tasks, as `--results` prints them.
 pub fn write_results(out: &mut dyn Write, run: &RunView<'_>) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &results(run))?;
+    serde_json::to_writer(&mut *out, &results(run))?;
     out.write_all(b"\n")
 }
 

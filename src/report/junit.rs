@@ -1,4 +1,4 @@
-//! The JUnit report: a test suite for each task, a test case for each future. Knows nothing of
+//! The `JUnit` report: a test suite for each task, a test case for each future. Knows nothing of
 //! files.
 
 use std::io::{self, Write};

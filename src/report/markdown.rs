@@ -53,7 +53,7 @@ fn headline(text: &mut String, run: &RunView<'_>) {
 
 fn failures(text: &mut String, run: &RunView<'_>) {
     let graph = &run.job.graph;
-    let failed: Vec<NodeId> = measure::failures(graph, run.ledger).take(FAILURES).collect();
+    let failed: Vec<NodeId> = measure::all_failures(graph, run.ledger).take(FAILURES).collect();
     if failed.is_empty() {
         return;
     }

@@ -21,8 +21,8 @@ pub use crate::shape::RunView;
 /// Somebody who is told what happens. Called on the driver's thread: an observer that could be slow
 /// must bring a thread of its own.
 pub trait Observer {
-    /// One event. An error is noted as a failure of jobrun itself (exit code 4) and the observer is
-    /// not called again.
+    /// One event. An error is noted as a failure of jobrun itself (exit code 4); the observer is told
+    /// of what follows all the same, and should not return an error again that stays as it is.
     fn observe(&mut self, event: &Stamped, run: &RunView<'_>) -> io::Result<()>;
 
     /// Whether [`Event::Output`](crate::event::Event::Output) is wanted.

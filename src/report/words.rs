@@ -13,11 +13,13 @@ use crate::measure::{self, Counts};
 use crate::outcome::{Because, Captured, Cause, Return, State};
 use crate::shape::RunView;
 
-/// A duration at the precision that people care for: `0.2ms`, `12ms`, `1.23s`, `2m 03s`, `1h 02m`.
+/// A duration at the precision that people care for: `21µs`, `0.2ms`, `12ms`, `1.23s`, `2m 03s`,
+/// `1h 02m`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match duration.as_secs() {
-        _ if seconds < 0.001 => format!("{:.1}ms", seconds * 1e3),
+        _ if seconds < 0.000_1 => format!("{:.0}µs", seconds * 1e6),
+        _ if seconds < 0.009_95 => format!("{:.1}ms", seconds * 1e3),
         _ if seconds < 0.9995 => format!("{:.0}ms", seconds * 1e3),
         _ if seconds < 59.995 => format!("{seconds:.2}s"),
         whole @ ..3600 => format!("{}m {:02}s", whole / 60, whole % 60),

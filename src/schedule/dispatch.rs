@@ -79,7 +79,7 @@ impl Dispatch {
     /// Takes the next node that may start, if there is one; it is in flight from then on.
     /// `hurries` says which plain tasks may be handed over before a worker is free.
     pub fn next(&mut self, plan: &Plan<'_>, hurries: impl Fn(&Traits) -> bool) -> Option<Pick> {
-        if self.alone {
+        if self.alone || self.lanes.iter().all(Lane::is_full) {
             return None;
         }
         // The heads of some lanes, up to this rank, cannot start now; lanes do not overtake within.
@@ -173,8 +173,12 @@ impl Dispatch {
 }
 
 impl Lane {
+    /// Whether nobody could be handed over, however plain.
+    fn is_full(&self) -> bool {
+        self.in_flight >= self.max_workers.saturating_add(self.ahead)
+    }
+
     fn has_room(&self, hurries: impl FnOnce() -> bool) -> bool {
-        self.in_flight < self.max_workers
-            || (self.in_flight < self.max_workers.saturating_add(self.ahead) && hurries())
+        self.in_flight < self.max_workers || (!self.is_full() && hurries())
     }
 }

@@ -8,6 +8,7 @@
 
 mod action;
 mod dispatch;
+mod group;
 mod limits;
 mod node;
 mod order;
@@ -21,16 +22,17 @@ use std::mem;
 
 pub use action::{Action, End};
 
-use crate::graph::{Graph, OnReturn, OnWorkerDeath, Size, When};
+use crate::graph::{Graph, OnReturn, OnWorkerDeath, When};
 use crate::id::{ExecutorId, NodeId, TaskId};
 use crate::outcome::{Because, Cause, FailureKind, State};
 use crate::time::Time;
 use crate::work::Stop;
 use dispatch::Dispatch;
-use node::{Blame, Marks, Node, Phase, Wish};
+use group::Group;
+use node::{Blame, Fate, Marks, Node, Phase, Wish};
 use plan::{Plan, Traits};
 use retry::Tries;
-use wait::{Ballot, Waiting, has_successes};
+use wait::{Ballot, Waiting};
 
 /// What may vary between two runs of one graph.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,7 +58,7 @@ pub struct Schedule<'g> {
     tries: Tries,
     timers: BinaryHeap<Reverse<(Time, Timer)>>,
     job: Waiting,
-    gates: Vec<Gate>,
+    groups: Vec<Group>,
     /// The executors that can run nothing any more.
     broken: Vec<bool>,
     /// The time of the input that is dealt with.
@@ -75,30 +77,6 @@ enum Timer {
     Job,
 }
 
-/// The state of one group.
-#[derive(Debug)]
-struct Gate {
-    task: TaskId,
-    wait: Waiting,
-    /// Whether the manifest gives it a wait; only then it counts by its verdict.
-    own: bool,
-    /// Whether it is among those to be looked at.
-    touched: bool,
-    /// The first that went wrong, to be named to what comes after.
-    root: Option<NodeId>,
-    /// Whether a member failed, or was cancelled because of a failure.
-    harmed: bool,
-}
-
-/// What an end means for those after it.
-#[derive(Clone, Copy, Debug)]
-struct Fate {
-    /// Where what went wrong began; `None` if it went well enough to go on.
-    root: Option<NodeId>,
-    /// Whether it failed, or was cancelled because of a failure.
-    failed: bool,
-}
-
 impl<'g> Schedule<'g> {
     /// The state before the run begins.
     pub fn new(graph: &'g Graph, options: Options) -> Self {
@@ -106,23 +84,16 @@ impl<'g> Schedule<'g> {
         let inside = graph.tasks().filter(|(id, _)| graph.is_inside(*id));
         let total = inside.map(|(_, task)| task.size.futures()).sum();
         let mut nodes = Vec::with_capacity(graph.node_count());
-        let mut gates = Vec::new();
+        let mut groups = Vec::new();
         for (id, task) in graph.tasks() {
             let after = task.after.len() as u32;
             let futures = task.size.futures();
             nodes.resize(nodes.len() + futures as usize, Node::new(after, Marks::NONE));
-            if let Size::Group { wait, .. } = &task.size {
+            if let Some(group) = Group::new(id, task) {
                 // The gate of a group with members waits for them, not for what they are after.
                 let missing = if futures == 0 { after } else { u32::MAX };
                 nodes.push(Node::new(missing, Marks::GATE));
-                gates.push(Gate {
-                    task: id,
-                    wait: Waiting::new(&wait.clone().unwrap_or_default(), futures),
-                    own: wait.is_some(),
-                    touched: false,
-                    root: None,
-                    harmed: false,
-                });
+                groups.push(group);
             }
         }
         Self {
@@ -133,7 +104,7 @@ impl<'g> Schedule<'g> {
             tries: Tries::new(options.seed),
             timers: BinaryHeap::new(),
             job: Waiting::new(graph.wait(), total),
-            gates,
+            groups,
             broken: vec![false; graph.executors().len()],
             now: Time::ZERO,
             spreading: VecDeque::new(),
@@ -241,7 +212,7 @@ impl<'g> Schedule<'g> {
                 }
                 Timer::Retry(_) => {}
                 Timer::Group(gate) => {
-                    self.gates[gate].wait.expire();
+                    self.groups[gate].wait.expire();
                     self.touch(gate);
                 }
                 Timer::Job => self.job.expire(),
@@ -292,10 +263,10 @@ impl<'g> Schedule<'g> {
     }
 
     fn next_start(&mut self) -> Option<Action> {
-        let (gates, job) = (&self.gates, &self.job);
+        let (groups, job) = (&self.groups, &self.job);
         let hurries = |task: &Traits| {
             task.ahead
-                && task.gate().is_none_or(|gate| gates[gate].wait.is_patient())
+                && task.gate().is_none_or(|gate| groups[gate].wait.is_patient())
                 && (!task.inside || job.is_patient())
         };
         let pick = self.dispatch.next(&self.plan, hurries)?;
@@ -367,7 +338,7 @@ impl<'g> Schedule<'g> {
             Blame::Group => {
                 let task = self.plan.graph.task_of(node);
                 let gate = self.plan.task(task).gate();
-                let why = gate.and_then(|gate| self.gates[gate].wait.returned());
+                let why = gate.and_then(|gate| self.groups[gate].wait.returned());
                 (Cause::Wait(self.plan.graph.gate(task)), why)
             }
             Blame::Job => (Cause::Wait(None), self.job.returned()),
@@ -390,23 +361,17 @@ impl<'g> Schedule<'g> {
     /// Tells the waits that look at a future how it ended.
     fn count(&mut self, task: Traits, state: State, cause: Option<Cause>, fate: Fate) {
         let raises = state.is_failure() && !task.allow_failure;
-        let mut counts = true;
-        let mut by_verdict = false;
         let unreached = matches!(cause, Some(Cause::Dependency(_)));
+        let (mut tells, mut own) = (true, false);
         if let Some(gate) = task.gate() {
-            let group = &mut self.gates[gate];
-            by_verdict = group.own;
-            // A failure that no longer matters to its group, or that the group may forgive, does not
-            // count for the job; one that its group cannot forgive does at once.
-            counts = !group.own || group.wait.returned().is_none() && !group.wait.forgives();
-            group.wait.count(Ballot { state, raises, fault: raises || unreached });
-            group.root = group.root.or(fate.root);
-            group.harmed |= fate.failed;
+            let group = &mut self.groups[gate];
+            (tells, own) = (group.tells_failures(), group.own);
+            group.count(Ballot { state, raises, fault: raises || unreached }, fate);
             self.touch(gate);
         }
         if task.inside {
-            let raises = raises && counts;
-            let fault = raises || unreached && !task.allow_failure && !by_verdict;
+            let raises = raises && tells;
+            let fault = raises || unreached && !task.allow_failure && !own;
             self.job.count(Ballot { state, raises, fault });
         }
     }
@@ -425,16 +390,14 @@ impl<'g> Schedule<'g> {
                     self.arrive(dependent, fate);
                 }
             } else if let Some(gate) = self.touched.pop_front() {
-                self.gates[gate].touched = false;
-                if let Some(because) = self.gates[gate].wait.due() {
+                self.groups[gate].touched = false;
+                if let Some(because) = self.groups[gate].wait.due() {
                     self.leave_group(gate, because);
                 }
             } else if let Some(because) = self.job.due() {
                 self.leave_job(because);
-                match self.job.on_return() {
-                    Some(OnReturn::Cancel) => self.cancel_job(Wish::Stop, Blame::Job),
-                    Some(OnReturn::Drain) => self.cancel_job(Wish::Drain, Blame::Job),
-                    Some(OnReturn::Continue) | None => {}
+                if let Some(wish) = self.job.on_return().and_then(wish_of) {
+                    self.cancel_job(wish, Blame::Job);
                 }
             } else {
                 break;
@@ -456,7 +419,7 @@ impl<'g> Schedule<'g> {
         if let Some(root) = fate.root
             && self.plan.node(node).when == When::Success
         {
-            self.refuse(node, root, fate.failed);
+            self.refuse(node, root, fate);
         } else if self.nodes[node.index()].missing == 0 {
             self.decide(node);
         }
@@ -469,9 +432,9 @@ impl<'g> Schedule<'g> {
         let wanted = task.when != When::Failure || marks.has(Marks::HARMED);
         if let Some(gate) = task.gate() {
             if !wanted {
-                self.gates[gate].wait.waive();
+                self.groups[gate].wait.waive();
             }
-            if let Some(deadline) = self.gates[gate].wait.start(self.now) {
+            if let Some(deadline) = self.groups[gate].wait.start(self.now) {
                 self.timers.push(Reverse((deadline, Timer::Group(gate))));
             }
             self.touch(gate);
@@ -487,15 +450,11 @@ impl<'g> Schedule<'g> {
     }
 
     /// `node` can never run, because of what went wrong at `root`.
-    fn refuse(&mut self, node: NodeId, root: NodeId, failed: bool) {
+    fn refuse(&mut self, node: NodeId, root: NodeId, fate: Fate) {
         if !self.nodes[node.index()].marks.has(Marks::GATE) {
-            let fate = Fate { root: Some(root), failed };
             self.settle(node, State::Cancelled, Some(Cause::Dependency(root)), fate);
         } else if let Some(gate) = self.plan.node(node).gate() {
-            let group = &mut self.gates[gate];
-            group.wait.condemn();
-            group.root = group.root.or(Some(root));
-            group.harmed |= failed;
+            self.groups[gate].condemn(fate);
             self.touch(gate);
         }
     }
@@ -503,40 +462,26 @@ impl<'g> Schedule<'g> {
     // Waits -------------------------------------------------------------------------------------
 
     fn touch(&mut self, gate: usize) {
-        if !mem::replace(&mut self.gates[gate].touched, true) {
+        if !mem::replace(&mut self.groups[gate].touched, true) {
             self.touched.push_back(gate);
         }
     }
 
     fn leave_group(&mut self, gate: usize, because: Because) {
-        let group = &mut self.gates[gate];
-        let how = group.wait.leave(self.now, because);
-        let node = self.plan.graph.end_of(group.task);
-        let task = *self.plan.task(group.task);
-        let (forgives, lost) = (group.wait.forgives(), group.wait.lost_any());
-        let fate = Fate {
-            root: match how.because {
-                _ if has_successes(how.because) => None,
-                _ if !lost && (how.success || task.allow_failure) => None,
-                Because::Timeout => Some(node),
-                _ => group.root.or(Some(node)),
-            },
-            failed: matches!(how.because, Because::Timeout | Because::Unreachable)
-                || group.harmed && !(forgives && how.success),
-        };
+        let group = &mut self.groups[gate];
+        let id = group.task;
+        let task = *self.plan.task(id);
+        let node = self.plan.graph.end_of(id);
+        let (how, fate) = group.leave(self.now, because, node);
         if group.own && task.inside && !how.success && !task.allow_failure {
-            // What its members have told the job already is not told again.
-            let told = group.wait.raised() && !forgives;
-            self.job.blame(!told && !lost, true);
+            self.job.blame(group.raises_by_verdict(), true);
         }
-        let (id, rest) = (group.task, group.wait.on_return());
+        let rest = group.wait.on_return();
         self.set(node, Phase::Done);
         self.actions.push_back(Action::GroupReturned { task: id, how });
         self.spread(node, fate);
-        match rest {
-            Some(OnReturn::Cancel) => self.cancel_members(id, Wish::Stop, Blame::Group),
-            Some(OnReturn::Drain) => self.cancel_members(id, Wish::Drain, Blame::Group),
-            Some(OnReturn::Continue) | None => {}
+        if let Some(wish) = rest.and_then(wish_of) {
+            self.cancel_members(id, wish, Blame::Group);
         }
     }
 
@@ -593,7 +538,7 @@ impl<'g> Schedule<'g> {
 
     fn overrule_group_of(&mut self, node: NodeId, blame: Blame) {
         if let Some(gate) = self.plan.node(node).gate() {
-            self.gates[gate].wait.overrule(blame == Blame::Interrupt);
+            self.groups[gate].wait.overrule(blame == Blame::Interrupt);
         }
     }
 
@@ -622,7 +567,7 @@ impl<'g> Schedule<'g> {
         while let Some(Reverse((_, timer))) = self.timers.peek() {
             let alive = match *timer {
                 Timer::Retry(node) => self.phase(node) == Phase::Delayed,
-                Timer::Group(gate) => self.gates[gate].wait.returned().is_none(),
+                Timer::Group(gate) => self.groups[gate].wait.returned().is_none(),
                 Timer::Job => self.job.returned().is_none(),
             };
             if alive {
@@ -630,6 +575,15 @@ impl<'g> Schedule<'g> {
             }
             self.timers.pop();
         }
+    }
+}
+
+/// What becomes of those in flight when a wait returns; `None` if it leaves them alone.
+fn wish_of(on_return: OnReturn) -> Option<Wish> {
+    match on_return {
+        OnReturn::Cancel => Some(Wish::Stop),
+        OnReturn::Drain => Some(Wish::Drain),
+        OnReturn::Continue => None,
     }
 }
 

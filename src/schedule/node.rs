@@ -1,5 +1,6 @@
-//! What the schedule keeps for every node, in 16 bytes.
+//! What the schedule keeps for every node, in 16 bytes, and what the end of a node means. Plain data.
 
+use crate::id::NodeId;
 use crate::time::Time;
 
 /// Where a node stands.
@@ -58,6 +59,15 @@ pub enum Blame {
 /// What else is true of a node, a bit for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks(u8);
+
+/// What an end means for those after it.
+#[derive(Clone, Copy, Debug)]
+pub struct Fate {
+    /// Where what went wrong began; `None` if it went well enough to go on.
+    pub root: Option<NodeId>,
+    /// Whether it failed, or was cancelled because of a failure.
+    pub failed: bool,
+}
 
 impl Marks {
     /// Nothing is.

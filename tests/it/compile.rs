@@ -32,13 +32,13 @@ fn good(text: &str) -> Job {
 
 fn with(text: &str, options: &Options) -> Job {
     let source = Arc::new(Source::new("jobs/nightly.toml", text));
-    load(&source, &Builtin, options).unwrap_or_else(|it| panic!("{}", it.render(&source, false)))
+    load(&source, &Functions::builtin(), options).unwrap_or_else(|it| panic!("{}", it.render(&source, false)))
 }
 
 /// The messages of what is wrong, one a line.
 fn wrong(text: &str, options: &Options) -> String {
     let source = Arc::new(Source::new("jobs/nightly.toml", text));
-    load(&source, &Builtin, options).unwrap_err().to_string()
+    load(&source, &Functions::builtin(), options).unwrap_err().to_string()
 }
 
 /// The names of the tasks, and what each is after.
@@ -350,7 +350,7 @@ fn a_program_makes_a_job_without_a_file() {
                 .retry(Retry::new(3).delay(Duration::from_secs(1)).backoff(2.0)),
         )
         .callback(Callback::log(On::new("done"), "{{ future.name }}").tasks(["sum"]));
-    let job = compile(&manifest, &Builtin, &Options::default()).unwrap();
+    let job = compile(&manifest, &Functions::builtin(), &Options::default()).unwrap();
     assert_eq!(names(&job), ["sum", "show", "clean"]);
     assert_eq!(edges(&job)["clean"], ["sum", "show"]);
     assert_eq!(job.graph.executors()[1].kind, ExecutorKind::Process);
@@ -365,7 +365,7 @@ fn what_a_program_gets_wrong_is_told_without_places() {
         .task(Task::run("a", ["true"]).after(["b"]))
         .task(Task::run("b", ["true"]).after(["a"]))
         .task(Task::call("c", "nothing").cwd("x"));
-    let faults = compile(&manifest, &Builtin, &Options::default()).unwrap_err();
+    let faults = compile(&manifest, &Functions::builtin(), &Options::default()).unwrap_err();
     insta::assert_snapshot!(faults.to_string(), @r"
     these tasks wait for each other: a -> b -> a (take one of these names out of its `after`, so that a task can start first)
     `cwd` only suits `run`, and `c` calls a function (leave `cwd` out)
@@ -399,9 +399,9 @@ fn long_chains_and_long_lists_are_compiled_in_bounded_time() {
 #[test]
 fn too_many_edges_are_a_fault_before_they_fill_the_memory() {
     let mut text = String::new();
-    for index in 0..20_000 {
+    for index in 0..30 {
         write!(text, "[[task]]\nname = 'a{index}'\nrun = ['true']\n").unwrap();
-        write!(text, "[[task]]\nname = 'b{index}'\nrun = ['true']\nafter = ['a*']\n").unwrap();
     }
+    text += "[[task]]\nname = 'b'\ncall = 'echo'\nafter = ['a*']\nmap = { range = [3_900_000] }\n";
     assert!(wrong(&text, &Options::default()).contains("more than 100000000 times"));
 }

@@ -46,11 +46,6 @@ impl Plan {
         self
     }
 
-    pub fn without_manifest(mut self) -> Self {
-        self.manifest = None;
-        self
-    }
-
     /// A plain task after others; its line is ten times its place.
     pub fn task(self, name: &str, after: &[&str]) -> Self {
         self.push(name, after, Size::One, None)
@@ -202,7 +197,10 @@ impl Run {
     }
 
     pub fn start(&mut self, name: &str, worker: u32, now: u64) -> &mut Self {
-        let node = self.node(name);
+        self.start_node(self.node(name), worker, now)
+    }
+
+    pub fn start_node(&mut self, node: NodeId, worker: u32, now: u64) -> &mut Self {
         self.now = now;
         let record = self.ledger.record_mut(node);
         record.state = State::Running;
@@ -235,6 +233,12 @@ impl Run {
         self
     }
 
+    pub fn captured_node(&mut self, node: NodeId, text: &[u8]) -> &mut Self {
+        let captured = Captured { bytes: text.len() as u64, kept: text.to_vec(), path: None };
+        self.ledger.record_mut(node).detail_mut().stdout = captured;
+        self
+    }
+
     pub fn spilled(&mut self, name: &str, captured: Captured) -> &mut Self {
         let node = self.node(name);
         self.ledger.record_mut(node).detail_mut().stdout = captured;
@@ -256,6 +260,16 @@ impl Run {
         }
         let state = if kind == FailureKind::Timeout { State::TimedOut } else { State::Failed };
         self.end(name, now, state)
+    }
+
+    pub fn succeed_node(&mut self, node: NodeId, now: u64) -> &mut Self {
+        self.end_node(node, now, State::Succeeded)
+    }
+
+    pub fn fail_node(&mut self, node: NodeId, now: u64, message: &str) -> &mut Self {
+        let failure = Failure::new(FailureKind::Call, message);
+        self.ledger.record_mut(node).detail_mut().failure = Some(failure);
+        self.end_node(node, now, State::Failed)
     }
 
     pub fn cancel(&mut self, name: &str, now: u64, cause: Cause) -> &mut Self {
@@ -336,7 +350,10 @@ impl Run {
     }
 
     fn end(&mut self, name: &str, now: u64, state: State) -> &mut Self {
-        let node = self.node(name);
+        self.end_node(self.node(name), now, state)
+    }
+
+    fn end_node(&mut self, node: NodeId, now: u64, state: State) -> &mut Self {
         self.now = now;
         let record = self.ledger.record_mut(node);
         record.state = state;
@@ -378,15 +395,20 @@ impl Write for Shared {
 
 /// The seed's job, run to its end: four sums, all of which succeed.
 pub fn sums() -> Run {
+    let mut run = sums_to_be();
+    tell_sums(&mut run);
+    run
+}
+
+/// The same before it starts.
+pub fn sums_to_be() -> Run {
     let items = [10_000, 100_000, 1_000_000, 10_000_000i64];
     let wait = Wait { timeout: Some(Duration::from_secs(7)), ..Wait::default() };
-    let mut run = Plan::new("sums")
+    Plan::new("sums")
         .wait(wait)
         .group("sum", items.iter().map(|&item| item.into()).collect(), None)
         .log(&[Trigger::Done], None, "a line")
-        .run();
-    tell_sums(&mut run);
-    run
+        .run()
 }
 
 pub fn tell_sums(run: &mut Run) {
@@ -405,8 +427,15 @@ pub fn tell_sums(run: &mut Run) {
 
 /// A job in which much goes wrong.
 pub fn troubled() -> Run {
+    let mut run = trouble();
+    tell_trouble(&mut run);
+    run
+}
+
+/// The same before it starts.
+pub fn trouble() -> Run {
     let wait = Wait { timeout: Some(Duration::from_secs(2)), ..Wait::default() };
-    let mut run = Plan::new("release")
+    Plan::new("release")
         .task("build", &[])
         .group("test", vec!["unit".into(), "e2e".into(), "slow".into()], Some(wait))
         .task("lint", &[])
@@ -414,9 +443,7 @@ pub fn troubled() -> Run {
         .task("deploy", &["build"])
         .task("docs", &[])
         .callback(&[Trigger::Failure], None, CallbackAction::Log(Template::fixed("x")))
-        .run();
-    tell_trouble(&mut run);
-    run
+        .run()
 }
 
 pub fn tell_trouble(run: &mut Run) {

@@ -28,10 +28,10 @@ pub(super) struct Board {
 }
 
 impl Board {
-    pub(super) fn new(target: ProgressDrawTarget, color: bool) -> Self {
+    pub(super) fn new(target: ProgressDrawTarget, color: bool, counts: Counts) -> Self {
         let shown = Shown(Arc::new(Mutex::new(Now {
             clock: Clock::start(),
-            counts: Counts::default(),
+            counts,
             running: HashMap::new(),
         })));
         let template = if color { "{spinner:.cyan} {board}" } else { "{spinner} {board}" };

@@ -32,6 +32,10 @@ const LINES: u32 = 200;
 
 /// What is shown, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of the terminal, independent of each other"
+)]
 pub struct Options {
     /// What becomes of the tasks' output.
     pub output: Output,
@@ -81,6 +85,8 @@ pub enum Progress {
 pub struct Console {
     options: Options,
     screen: Screen,
+    /// Where the live display is drawn, until it is.
+    target: Option<ProgressDrawTarget>,
     prefixer: Prefixer,
     counts: Counts,
     /// The tenths of the job that were announced as done.
@@ -105,21 +111,33 @@ impl Console {
             && !options.ci
             && options.verbosity >= 0
             && matches!(options.progress, Progress::Auto | Progress::Bar);
-        let board = live.then(|| Board::new(target, options.color));
         let stdout = (!options.stdout_is_taken).then_some(stdout);
         Self {
             options,
-            screen: Screen::new(stdout, stderr, board, options.color),
+            screen: Screen::new(stdout, stderr, options.color),
+            target: live.then_some(target),
             prefixer: Prefixer::default(),
             counts: Counts::default(),
             tenths: 0,
         }
     }
 
-    fn started(&mut self, run: &RunView<'_>, node: NodeId, attempt: u32, worker: u32) {
-        let name = name(run, node);
-        self.screen.board(|board| board.started(node, &name));
+    fn job_started(&mut self, run: &RunView<'_>) {
+        self.counts = Counts { total: run.job.graph.future_count(), ..Counts::default() };
         if self.wants_lines(1) {
+            let futures = words::many(u64::from(self.counts.total), "future");
+            let job = words::plain(&run.job.name, false);
+            self.line(DIM, "job", &format!("{job}  {futures}, run {}", run.run_id));
+        }
+        if let Some(target) = self.target.take() {
+            self.screen.open_board(Board::new(target, self.options.color, self.counts));
+        }
+    }
+
+    fn started(&mut self, run: &RunView<'_>, node: NodeId, attempt: u32, worker: u32) {
+        self.screen.board(|board| board.started(node, &name(run, node)));
+        if self.wants_lines(1) {
+            let name = name(run, node);
             let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
             self.line(DIM, "run", &format!("{name}  worker {worker}{again}"));
         }
@@ -134,10 +152,11 @@ impl Console {
         let failure = earlier.and_then(|earlier| earlier.failure.as_ref());
         let why = failure.map_or("", |failure| &*failure.message);
         let shows_output = self.options.output == Output::Grouped && has_output(record);
-        if shows_output || self.wants_lines(if self.is_large() { 1 } else { 0 }) {
+        let wants_header = shows_output && self.options.verbosity >= 0;
+        if wants_header || self.wants_lines(i8::from(self.is_large())) {
             let name = name(run, node);
             let why = first_line(why);
-            self.line(YELLOW, "again", &format!("{name}  attempt {attempt} follows: {why}"));
+            self.line(YELLOW, "redo", &format!("{name}  attempt {attempt} follows: {why}"));
         }
         if shows_output {
             self.pass_output(run, node);
@@ -163,7 +182,7 @@ impl Console {
         let wants_line = if failed && self.counts.total > 1 {
             self.options.progress != Progress::None
         } else {
-            self.wants_lines(if self.is_small() { 0 } else { 1 })
+            self.wants_lines(i8::from(!self.is_small()))
         };
         // Output must have a name, unless there is only one future it could be of.
         let wants_header = shows_output && self.counts.total > 1 && self.options.verbosity >= 0;
@@ -267,16 +286,7 @@ impl Console {
 impl Observer for Console {
     fn observe(&mut self, event: &Stamped, run: &RunView<'_>) -> io::Result<()> {
         match &event.event {
-            Event::JobStarted => {
-                self.counts = Counts { total: run.job.graph.future_count(), ..Counts::default() };
-                let counts = self.counts;
-                self.screen.board(|board| board.counted(&counts));
-                if self.wants_lines(1) {
-                    let futures = words::many(u64::from(counts.total), "future");
-                    let job = words::plain(&run.job.name, false);
-                    self.line(DIM, "job", &format!("{job}  {futures}, run {}", run.run_id));
-                }
-            }
+            Event::JobStarted => self.job_started(run),
             Event::Started { node, attempt, worker } => {
                 self.started(run, *node, *attempt, *worker);
             }

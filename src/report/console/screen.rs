@@ -24,16 +24,16 @@ impl Screen {
     pub(super) fn new(
         stdout: Option<Box<dyn Write + Send>>,
         stderr: Box<dyn Write + Send>,
-        board: Option<Board>,
         color: bool,
     ) -> Self {
         let stdout = stdout.map(|out| Sink::new(out, "standard output"));
-        Self { stdout, stderr: Sink::new(stderr, "standard error"), board, color, fresh: true }
+        let stderr = Sink::new(stderr, "standard error");
+        Self { stdout, stderr, board: None, color, fresh: true }
     }
 
     /// Writes a line of jobrun's own: a word in front, padded, and the rest.
     pub(super) fn labelled(&mut self, style: Style, word: &str, rest: &str) {
-        let pad = 5usize.saturating_sub(word.len());
+        let pad = 5usize.saturating_sub(word.len()).max(1);
         let word = self.painted(style, word);
         self.say(&format!("{word}{:pad$}{rest}", ""));
     }
@@ -75,6 +75,11 @@ impl Screen {
         aside(self.board.as_ref(), || copy(&mut file, sink))
     }
 
+    /// Shows a live display from now on.
+    pub(super) fn open_board(&mut self, board: Board) {
+        self.board = Some(board);
+    }
+
     /// Tells the live display something, if there is one.
     pub(super) fn board(&mut self, tell: impl FnOnce(&mut Board)) {
         if let Some(board) = &mut self.board {
@@ -93,8 +98,8 @@ impl Screen {
 
     /// The first error of either stream, each once.
     pub(super) fn check(&mut self) -> io::Result<()> {
-        let errors = self.stdout.iter_mut().chain([&mut self.stderr]);
-        errors.filter_map(|sink| sink.error.take()).next().map_or(Ok(()), Err)
+        let mut sinks = self.stdout.iter_mut().chain([&mut self.stderr]);
+        sinks.find_map(|sink| sink.error.take()).map_or(Ok(()), Err)
     }
 }
 

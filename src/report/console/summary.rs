@@ -1,6 +1,8 @@
 //! The end summary: every failure with the end of its output and its place in the manifest, then one
 //! line of counts and time.
 
+use std::fmt::Write as _;
+
 use anstyle::Style;
 
 use super::screen::Screen;
@@ -29,7 +31,7 @@ pub(super) fn show(screen: &mut Screen, run: &RunView<'_>, verbosity: i8) {
             group(screen, run, task);
         }
     }
-    for (place, node) in measure::failures(&run.job.graph, run.ledger).enumerate() {
+    for (place, node) in failures(run).enumerate() {
         open(screen, &mut gap);
         failure(screen, run, node, place < WITH_OUTPUT);
     }
@@ -48,6 +50,12 @@ pub(super) fn show(screen: &mut Screen, run: &RunView<'_>, verbosity: i8) {
     };
     let line = screen.painted(tone, &words::headline(run, &counts));
     screen.say(&format!("{job}: {line}"));
+}
+
+/// Those that are allowed, then those that are not: what matters most comes last.
+fn failures<'a>(run: &RunView<'a>) -> impl Iterator<Item = NodeId> + 'a {
+    let (graph, ledger) = (&run.job.graph, run.ledger);
+    measure::failures(graph, ledger, true).chain(measure::failures(graph, ledger, false))
 }
 
 /// Whether a group's verdict stands for its members.
@@ -79,7 +87,8 @@ fn failure(screen: &mut Screen, run: &RunView<'_>, node: NodeId, with_output: bo
     let first = words::plain(message.next().unwrap_or_default(), false);
     let mut rest = format!("{}  {first}", name(run, node));
     if record.attempts > 1 {
-        rest.push_str(&format!(", attempt {}", record.attempts));
+        // Writing to a string does not fail.
+        let _ = write!(rest, ", attempt {}", record.attempts);
     }
     if run.job.graph.task(task).allow_failure {
         rest.push_str(", which is allowed");
@@ -87,7 +96,8 @@ fn failure(screen: &mut Screen, run: &RunView<'_>, node: NodeId, with_output: bo
     rest.push_str(&place(screen, run, task));
     screen.labelled(style, word, &rest);
     for line in message {
-        screen.say(&format!("     {}", words::plain(line, false)));
+        let bar = screen.painted(DIM, "|");
+        screen.say(&format!("     {bar} {}", words::plain(line, false)));
     }
     if let Some(detail) = record.detail.as_ref().filter(|_| with_output) {
         let both = detail.stdout.bytes > 0 && detail.stderr.bytes > 0;
@@ -96,7 +106,7 @@ fn failure(screen: &mut Screen, run: &RunView<'_>, node: NodeId, with_output: bo
     }
 }
 
-/// The last lines of a stream; a bar in front keeps them from being taken for jobrun's own words, or
+/// The last lines of a stream. A bar in front keeps them from being taken for jobrun's own words, or
 /// for commands to the system that reads the log.
 fn tail(screen: &mut Screen, captured: &Captured, title: Option<&str>) {
     let lines = words::last_lines(captured, LINES);

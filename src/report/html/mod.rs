@@ -108,21 +108,21 @@ fn overview(run: &RunView<'_>, counts: &Counts) -> Markup {
                 }
             }
             div.tiles {
-                (tile(&counts.total, html! { "futures" }))
+                (tile(&counts.total, &html! { "futures" }))
                 @for (state, count) in states.iter().filter(|(_, count)| *count > 0) {
-                    (tile(count, tag(*state)))
+                    (tile(count, &tag(*state)))
                 }
-                @if counts.retried > 0 { (tile(&counts.retried, html! { "retried" })) }
-                (tile(&words::duration(work), html! { "work" }))
+                @if counts.retried > 0 { (tile(&counts.retried, &html! { "retried" })) }
+                (tile(&words::duration(work), &html! { "work" }))
                 @if took > 0.0 {
-                    (tile(&format!("{:.1}×", work.as_secs_f64() / took), html! { "speedup" }))
+                    (tile(&format!("{:.1}×", work.as_secs_f64() / took), &html! { "speedup" }))
                 }
             }
         }
     }
 }
 
-fn tile(value: &dyn std::fmt::Display, label: Markup) -> Markup {
+fn tile(value: &dyn std::fmt::Display, label: &Markup) -> Markup {
     html! { div.tile { b { (value.to_string()) } span { (label) } } }
 }
 
@@ -151,7 +151,7 @@ fn failures(run: &RunView<'_>, counts: &Counts) -> Markup {
                         p.message { (words::group_failure(run, task)) }
                     }
                 }
-                @for node in measure::failures(graph, run.ledger).take(FAILURES) {
+                @for node in measure::all_failures(graph, run.ledger).take(FAILURES) {
                     (failure(run, node))
                 }
             }
@@ -194,8 +194,7 @@ fn output(detail: &Detail) -> Markup {
 
 /// Says so where not all of a stream is shown.
 fn cut(captured: &Captured, lines: &[String]) -> Markup {
-    let shown: usize = lines.iter().map(|line| line.len() + 1).sum();
-    let cut = captured.bytes > shape::TAIL as u64 || (shown as u64) + 1 < captured.bytes;
+    let cut = captured.bytes > shape::TAIL as u64 || lines.len() == LINES;
     html! {
         @if cut { ", the end of " (words::many(captured.bytes, "byte")) }
         @if let Some(path) = &captured.path { ", all of it in " code { (path.display()) } }
@@ -282,7 +281,7 @@ fn group(run: &RunView<'_>, task: TaskId) -> Markup {
 fn futures(run: &RunView<'_>, counts: &Counts, path: &[NodeId]) -> Markup {
     let graph = &run.job.graph;
     let on_path: std::collections::HashSet<NodeId> = path.iter().copied().collect();
-    let failed = measure::failures(graph, run.ledger);
+    let failed = measure::all_failures(graph, run.ledger);
     let others = graph.futures().filter(|&node| !run.record(node).state.is_failure());
     html! {
         section.card {

@@ -145,7 +145,7 @@ fn row(
     // Rows too low for a label are named at every tenth.
     let labelled = scale.row >= 13.0 || worker % 10 == 1;
     html! {
-        @if place % 2 == 0 {
+        @if place.is_multiple_of(2) {
             rect.lane x="0" y=(round(y)) width=(WIDTH) height=(round(scale.row)) {}
         }
         @let base = round(y + scale.row / 2.0 + 4.0);

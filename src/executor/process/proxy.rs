@@ -10,18 +10,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::executor::dispatch::{Bell, Dispatch, Doing, State};
-use crate::executor::peer::{Peer, Ready, wait_for};
 use crate::executor::pool::Attempt;
-use crate::executor::protocol::{FromWorker, Hello, ProtocolError, ToWorker, VERSION};
-use crate::executor::spawn::{End, WorkerProgram};
+use crate::executor::process::dispatch::{Bell, Dispatch, Doing, State};
+use crate::executor::process::flight::{Flight, Stage, Worker, first, mismatch, recall, word};
+use crate::executor::process::peer::{Peer, Ready, wait_for};
+use crate::executor::process::spawn::{End, WorkerProgram};
+use crate::executor::protocol::{FromWorker, Hello, ProtocolError, ToWorker};
 use crate::id::NodeId;
 use crate::outcome::{Captured, Failure, FailureKind, Outcome, Stream};
 use crate::rundir::RunDir;
 use crate::supervise::Capture;
 use crate::time::Time;
 use crate::value::Value;
-use crate::work::{ChildDone, Done, Notice, Stop};
+use crate::work::{ChildDone, Done, Notice};
 
 /// About so much work is sent ahead, going by how long the last calls took.
 const AHEAD: Duration = Duration::from_micros(200);
@@ -39,13 +40,13 @@ const GREETING: Duration = Duration::from_secs(30);
 const MAX_FAILED_STARTS: u32 = 3;
 
 /// How the workers of a pool are run.
-pub(super) struct Rules {
-    pub(super) program: WorkerProgram,
-    pub(super) run_id: String,
+pub(in crate::executor) struct Rules {
+    pub(in crate::executor) program: WorkerProgram,
+    pub(in crate::executor) run_id: String,
     /// A worker is replaced after so many calls.
-    pub(super) max_tasks: Option<u32>,
+    pub(in crate::executor) max_tasks: Option<u32>,
     /// Where output goes that is too large for memory.
-    pub(super) files: RunDir,
+    pub(in crate::executor) files: RunDir,
 }
 
 /// One slot.
@@ -67,54 +68,8 @@ pub(super) struct Proxy {
     finished: Vec<NodeId>,
     /// Attempts that did not start, to be put back.
     returned: Vec<Flight>,
-    /// What the driver will be told once the books are right.
+    /// What the driver will be told once the books are right, in the order it happened.
     notices: Vec<Notice>,
-}
-
-/// A worker process, and how far it is.
-struct Worker {
-    peer: Peer,
-    stage: Stage,
-    /// How many calls it was given.
-    calls: u32,
-    /// Whether a call in it has written to standard error. What such calls write can be told apart
-    /// only if no call is sent ahead.
-    chatty: bool,
-    /// Whether it was killed from here.
-    condemned: bool,
-    /// What the run's clock shows more than the worker's, in nanoseconds: never too little, and the
-    /// smallest value seen.
-    offset: Option<i128>,
-    heard: Instant,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Greeting,
-    Initializing,
-    Serving,
-}
-
-/// An attempt that a worker has.
-struct Flight {
-    attempt: Attempt,
-    id: u64,
-    /// Whether others may be sent behind it. If not, it was sent to an idle worker and starts at
-    /// once.
-    ahead: bool,
-    sent: Time,
-    started: Option<Time>,
-    recall_sent: bool,
-    stop: Option<Stop>,
-    errors: Capture,
-    wrote: bool,
-}
-
-impl Flight {
-    /// Whether its end was asked for, should it run.
-    fn is_unwanted(&self) -> bool {
-        matches!(self.stop, Some(Stop::Stop | Stop::Kill))
-    }
 }
 
 impl Proxy {
@@ -146,11 +101,15 @@ impl Proxy {
         while let Some(taken) = self.settle() {
             self.send(taken);
             self.obey();
-            if self.finished.is_empty() && self.returned.is_empty() {
+            if self.is_settled() {
                 self.wait();
             }
         }
         self.end();
+    }
+
+    fn is_settled(&self) -> bool {
+        self.finished.is_empty() && self.returned.is_empty() && self.notices.is_empty()
     }
 
     /// Brings the books up to date, tells the driver, and takes what there is to take; `None` when
@@ -327,15 +286,7 @@ impl Proxy {
         if let Some(call) = &executor.initializer {
             peer.say(&ToWorker::Initialize(Cow::Borrowed(call))).map_err(say)?;
         }
-        self.worker = Some(Worker {
-            peer,
-            stage: Stage::Greeting,
-            calls: 0,
-            chatty: false,
-            condemned: false,
-            offset: None,
-            heard: Instant::now(),
-        });
+        self.worker = Some(Worker::new(peer));
         Ok(())
     }
 
@@ -456,7 +407,7 @@ impl Proxy {
         }
         loop {
             let Some(worker) = &mut self.worker else { return };
-            let result = match worker.peer.next() {
+            let result = match worker.peer.next_message() {
                 Ok(Some(message)) => self.hear(message, now),
                 Ok(None) => return,
                 Err(error) => Err(error.to_string()),
@@ -498,7 +449,7 @@ impl Proxy {
                 if flight.attempt.announce {
                     let Attempt { node, number: attempt, .. } = flight.attempt;
                     let notice = Notice::Started { node, attempt, worker: number, at };
-                    self.dispatch.executor.tell(notice);
+                    self.notices.push(notice);
                 }
             }
             (Stage::Serving, FromWorker::Done { id, started, ended, result }) => {
@@ -573,11 +524,11 @@ impl Proxy {
         let name = || format!("{}-{number}.stderr", (self.dispatch.executor.names)(node));
         if let Err(error) = flight.errors.push(&bytes, || self.rules.files.file(&name())) {
             let warning = format!("the output of {} is not kept as a whole: {error}", name());
-            self.dispatch.executor.tell(Notice::Warning(warning));
+            self.notices.push(Notice::Warning(warning));
         }
         if live {
             let (stream, bytes) = (Stream::Stderr, bytes.into());
-            self.dispatch.executor.tell(Notice::Output { node, stream, bytes });
+            self.notices.push(Notice::Output { node, stream, bytes });
         }
     }
 
@@ -616,7 +567,7 @@ impl Proxy {
         }
         if self.flights.is_empty() {
             let warning = format!("{name} {end} while it was idle{words}");
-            return self.dispatch.executor.tell(Notice::Warning(warning));
+            return self.notices.push(Notice::Warning(warning));
         }
         self.failed_starts += 1;
         if self.failed_starts < MAX_FAILED_STARTS {
@@ -644,7 +595,7 @@ impl Proxy {
     fn fail_first(&mut self, what: &str, more: &str, words: &str, end: Option<End>) {
         let Some(flight) = self.flights.pop_front() else {
             let warning = format!("{what} while it was idle: {more}{words}");
-            return self.dispatch.executor.tell(Notice::Warning(warning));
+            return self.notices.push(Notice::Warning(warning));
         };
         let ended = self.dispatch.executor.clock.now();
         let started = flight.started.unwrap_or(flight.sent);
@@ -693,53 +644,5 @@ impl Proxy {
             let done = executor.broken(&flight.attempt, &why, worker, started, now);
             executor.tell(Notice::Ended(done));
         }
-    }
-}
-
-impl Worker {
-    /// What the run's clock showed when the worker's showed `at`. It was heard of `now`, later by an
-    /// unknown time; the shortest such time is taken for none.
-    fn time(&mut self, at: Duration, now: Time) -> Time {
-        let at = at.as_nanos() as i128;
-        let seen = i128::from(now.0) - at;
-        let offset = self.offset.map_or(seen, |offset| offset.min(seen));
-        self.offset = Some(offset);
-        Time(u64::try_from(at + offset).unwrap_or_default())
-    }
-}
-
-/// The first flight, which must be the one of that id.
-fn first(flights: &mut VecDeque<Flight>, id: u64) -> Result<&mut Flight, String> {
-    match flights.front_mut() {
-        Some(flight) if flight.id == id => Ok(flight),
-        _ => Err(format!("it spoke of call {id}, which it is not making")),
-    }
-}
-
-fn recall(peer: &mut Peer, flight: &mut Flight) {
-    if !flight.recall_sent {
-        flight.recall_sent = true;
-        // A message this short always fits.
-        let _ = peer.say(&ToWorker::Recall { id: flight.id });
-    }
-}
-
-fn mismatch(hello: &Hello, expected: &Hello) -> String {
-    if hello.protocol == VERSION && hello.version == expected.version {
-        return format!("it serves the run {:?}, not {:?}", hello.run_id, expected.run_id);
-    }
-    format!(
-        "it is jobrun {} with protocol {}, this is jobrun {} with protocol {VERSION}",
-        hello.version, hello.protocol, expected.version
-    )
-}
-
-fn word(message: &FromWorker) -> &'static str {
-    match message {
-        FromWorker::Hello(_) => "hello",
-        FromWorker::Ready(_) => "ready",
-        FromWorker::Started { .. } => "started",
-        FromWorker::Done { .. } => "done",
-        FromWorker::Recalled { .. } => "recalled",
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::executor::dispatch::Bell;
+use crate::executor::process::dispatch::Bell;
+use crate::executor::process::spawn::{End, Process, WorkerProgram};
 use crate::executor::protocol::{Decoder, FromWorker, Message, ProtocolError, ToWorker};
-use crate::executor::spawn::{End, Process, WorkerProgram};
 
 /// How long a worker that was asked to end may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -92,8 +92,8 @@ impl Peer {
     }
 
     /// The next message that has come.
-    pub(super) fn next(&mut self) -> Result<Option<FromWorker>, ProtocolError> {
-        self.decoder.next()
+    pub(super) fn next_message(&mut self) -> Result<Option<FromWorker>, ProtocolError> {
+        self.decoder.next_message()
     }
 
     /// Whether it stopped in the middle of a message.

@@ -43,7 +43,7 @@ impl Default for WorkerProgram {
 
 /// A running worker process, with streams that never block.
 pub(super) struct Process {
-    process: WorkerProcess,
+    worker: WorkerProcess,
     /// What it reads; `None` once that is closed.
     pub(super) input: Option<OwnedFd>,
     pub(super) output: OwnedFd,
@@ -59,7 +59,7 @@ impl Process {
             spawn_worker(&program.program, &program.args, [])?;
         let (input, output, errors) = (stdin.into(), stdout.into(), stderr.into());
         match prepare(&process, [&input, &output, &errors]) {
-            Ok(end) => Ok(Self { process, input: Some(input), output, errors, end }),
+            Ok(end) => Ok(Self { worker: process, input: Some(input), output, errors, end }),
             Err(error) => {
                 process.kill();
                 let _ = process.wait();
@@ -69,7 +69,7 @@ impl Process {
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.process.pid()
+        self.worker.pid()
     }
 
     /// Kills it and what it started. Its number is its own until [`bury`](Self::bury).
@@ -80,7 +80,7 @@ impl Process {
     /// Waits for its end, and kills what it left behind.
     pub(super) fn bury(mut self) -> End {
         self.kill();
-        End(self.process.wait().ok())
+        End(self.worker.wait().ok())
     }
 }
 

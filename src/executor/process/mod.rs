@@ -1,12 +1,21 @@
 //! Calls in long-lived worker processes. Knows nothing of the order in which attempts are handed
 //! over, nor of what is said to a worker.
 
+mod dispatch;
+mod flight;
+mod peer;
+mod proxy;
+mod spawn;
+
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crate::executor::dispatch::Dispatch;
+pub use spawn::WorkerProgram;
+
 use crate::executor::pool::{Attempt, Executor};
-use crate::executor::proxy::{Proxy, Rules};
+use crate::executor::process::dispatch::Dispatch;
+use crate::executor::process::proxy::Proxy;
+pub(super) use crate::executor::process::proxy::Rules;
 use crate::id::NodeId;
 use crate::work::Stop;
 

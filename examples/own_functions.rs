@@ -1,0 +1,43 @@
+//! A program with functions of its own: the worker processes of its jobs are this program again.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
+
+use std::process::ExitCode;
+
+use jobrun::executor::worker;
+use jobrun::functions::{Context, Functions};
+
+fn main() -> ExitCode {
+    let functions = functions();
+    // First of all, for a worker process must not do what the program does otherwise.
+    if let Some(code) = worker::serve_if_asked(&functions) {
+        return code.into();
+    }
+    for name in functions.names() {
+        println!("{name}");
+    }
+    ExitCode::SUCCESS
+}
+
+/// The built-in functions and these.
+fn functions() -> Functions {
+    let mut functions = Functions::builtin();
+    functions
+        .register("pid", || Ok::<_, String>(std::process::id()))
+        .register("worker", |context: &Context| Ok::<_, String>(context.worker()))
+        .register("exit", |code: i32| -> Result<(), String> { std::process::exit(code) })
+        .register("panic", |message: String| -> Result<(), String> { panic!("{message}") })
+        .register_named("say", &["text"], |text: String| {
+            println!("{text} out");
+            eprintln!("{text} err");
+            Ok::<_, String>(text)
+        })
+        .register("read", |path: String| std::fs::read_to_string(path))
+        .register("deep", |depth: u32| Ok::<_, String>(nested(depth)));
+    functions
+}
+
+/// A list in a list in a list …
+fn nested(depth: u32) -> jobrun::value::Value {
+    (0..depth).fold(jobrun::value::Value::Null, |inner, _| vec![inner].into())
+}

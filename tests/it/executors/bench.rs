@@ -1,0 +1,293 @@
+//! A stand-in for the driver: hands attempts to one executor and notes what it is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use jobrun::executor::Backend;
+use jobrun::executor::local::{Local, Settings, WorkerProgram};
+use jobrun::executor::protocol::{FromWorker, Hello, Message, ToWorker};
+use jobrun::functions::Functions;
+use jobrun::graph::{Executor, ExecutorKind, Graph, OnWorkerDeath, Retry, Size, Task, Wait, When};
+use jobrun::id::{ExecutorId, NodeId};
+use jobrun::job::{Action, ArgsSpec, Job, Origin, Setup, Spec};
+use jobrun::outcome::{Failure, Outcome, Stream};
+use jobrun::rundir::RunDir;
+use jobrun::time::Clock;
+use jobrun::value::Value;
+use jobrun::work::{Args, Call, Done, Notice, Start, Stop, Work};
+use tempfile::TempDir;
+
+pub(super) const RUN: &str = "run-1";
+
+/// One executor with a group `t` of futures to start on it.
+pub(super) struct Bench {
+    pub(super) kind: ExecutorKind,
+    pub(super) max_workers: u32,
+    pub(super) members: u32,
+    /// Whether calls may be handed over before a worker is free.
+    pub(super) ahead: bool,
+    pub(super) setup: Setup,
+    pub(super) functions: Functions,
+    pub(super) worker: WorkerProgram,
+}
+
+impl Bench {
+    pub(super) fn threads(max_workers: u32) -> Self {
+        Self {
+            kind: ExecutorKind::Thread,
+            max_workers,
+            members: 200,
+            ahead: false,
+            setup: Setup::default(),
+            functions: Functions::builtin(),
+            worker: WorkerProgram::at(env!("CARGO_BIN_EXE_jobrun")),
+        }
+    }
+
+    pub(super) fn processes(max_workers: u32) -> Self {
+        Self { kind: ExecutorKind::Process, ..Self::threads(max_workers) }
+    }
+
+    /// Processes of a program that has more functions than the built-in ones.
+    pub(super) fn own(max_workers: u32) -> Self {
+        Self { worker: WorkerProgram::at(own_functions()), ..Self::processes(max_workers) }
+    }
+
+    pub(super) fn both(max_workers: u32) -> [Self; 2] {
+        [Self::threads(max_workers), Self::processes(max_workers)]
+    }
+
+    pub(super) fn members(self, members: u32) -> Self {
+        Self { members, ..self }
+    }
+
+    pub(super) fn ahead(self) -> Self {
+        Self { ahead: true, ..self }
+    }
+
+    pub(super) fn initializer(mut self, function: &str, args: Vec<Value>) -> Self {
+        self.setup.initializer = Some((function.into(), args));
+        self
+    }
+
+    pub(super) fn max_tasks(mut self, max: u32) -> Self {
+        self.setup.max_tasks_per_child = Some(max);
+        self
+    }
+
+    /// Workers are this shell script.
+    pub(super) fn script(self, script: &str) -> Self {
+        let args = vec!["-c".into(), script.into()];
+        Self { worker: WorkerProgram { program: "/bin/sh".into(), args }, ..self }
+    }
+
+    pub(super) fn open(self) -> Open {
+        let task = Task {
+            name: "t".to_owned(),
+            size: Size::Group { members: self.members, wait: None },
+            after: vec![],
+            when: When::Success,
+            executor: ExecutorId(0),
+            uses: vec![],
+            ahead: self.ahead,
+            exclusive: false,
+            priority: 0,
+            estimate: None,
+            retry: Retry::default(),
+            allow_failure: false,
+            timeout: None,
+            grace: Duration::ZERO,
+        };
+        let executor = Executor {
+            name: "default".to_owned(),
+            kind: self.kind,
+            max_workers: self.max_workers,
+            on_worker_death: OnWorkerDeath::Fail,
+        };
+        let graph = Graph::new(vec![task], vec![executor], vec![], Wait::default()).unwrap();
+        let spec = Spec {
+            line: 0,
+            tags: vec![],
+            action: Action::Call { function: "echo".into(), args: ArgsSpec::Item },
+            items: None,
+        };
+        let files = tempfile::tempdir().unwrap();
+        let job = Arc::new(Job {
+            name: "bench".to_owned(),
+            description: None,
+            origin: Origin::default(),
+            graph,
+            specs: vec![spec],
+            setups: vec![self.setup],
+            vars: Value::Null,
+            reports: vec![],
+            callbacks: vec![],
+        });
+        let settings = Settings {
+            job,
+            functions: self.functions,
+            clock: Clock::start(),
+            run_id: RUN.to_owned(),
+            files: RunDir::at(files.path(), RUN),
+            worker: self.worker,
+        };
+        let local = Local::new(settings, crossbeam_channel::unbounded());
+        Open { local, files }
+    }
+}
+
+pub(super) struct Open {
+    pub(super) local: Local,
+    pub(super) files: TempDir,
+}
+
+impl Open {
+    pub(super) fn start(&mut self, node: u32, function: &str, args: Vec<Value>) {
+        self.start_work(node, function_call(function, args));
+    }
+
+    pub(super) fn start_work(&mut self, node: u32, work: Work) {
+        self.local.start(Start {
+            node: NodeId(node),
+            attempt: 1,
+            executor: ExecutorId(0),
+            work,
+            timeout: None,
+            grace: Duration::ZERO,
+            announce: true,
+            live: true,
+            span: tracing::Span::none(),
+        });
+    }
+
+    pub(super) fn stop(&mut self, node: u32, how: Stop) {
+        self.local.stop(NodeId(node), how);
+    }
+
+    /// The next notice. A minute without one is a hang.
+    pub(super) fn next(&mut self) -> Notice {
+        let limit = self.local.now().after(Duration::from_mins(1));
+        self.local.next(Some(limit)).expect("the executor hangs")
+    }
+
+    pub(super) fn started(&mut self, wanted: u32) {
+        loop {
+            match self.next() {
+                Notice::Started { node, .. } if node.0 == wanted => return,
+                Notice::Started { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Everything until so many attempts have ended or were taken back.
+    pub(super) fn until(&mut self, count: usize) -> Told {
+        let mut told = Told::default();
+        while told.ended.len() + told.recalled.len() < count {
+            match self.next() {
+                Notice::Ended(done) => {
+                    told.order.push(done.node.0);
+                    assert!(told.ended.insert(done.node.0, done).is_none(), "it ended twice");
+                }
+                Notice::Recalled { node, .. } => assert!(told.recalled.insert(node.0)),
+                Notice::Started { node, .. } => told.started.push(node.0),
+                Notice::Broken { message, .. } => told.broken.push(message),
+                Notice::Warning(message) => told.warnings.push(message),
+                Notice::Output { node, stream, bytes } => {
+                    assert_eq!(stream, Stream::Stderr);
+                    told.output.entry(node.0).or_default().extend_from_slice(&bytes);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        told
+    }
+
+    pub(super) fn one(&mut self, function: &str, args: Vec<Value>) -> Outcome {
+        self.start(0, function, args);
+        self.until(1).outcome(0)
+    }
+}
+
+pub(super) fn function_call(function: &str, args: Vec<Value>) -> Work {
+    Work::Call(Call { function: function.into(), args: Args::List(args) })
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) started: Vec<u32>,
+    pub(super) order: Vec<u32>,
+    pub(super) ended: BTreeMap<u32, Done>,
+    pub(super) recalled: BTreeSet<u32>,
+    pub(super) broken: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    pub(super) output: BTreeMap<u32, Vec<u8>>,
+}
+
+impl Told {
+    pub(super) fn outcome(&self, node: u32) -> Outcome {
+        self.ended[&node].outcome.clone()
+    }
+
+    pub(super) fn failure(&self, node: u32) -> Failure {
+        match self.outcome(node) {
+            Outcome::Failed(failure) => failure,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn result(&self, node: u32) -> Value {
+        match self.outcome(node) {
+            Outcome::Succeeded(value) => value,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The program of `examples/own_functions.rs`, built if need be.
+pub(super) fn own_functions() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let folder = PathBuf::from(env!("CARGO_BIN_EXE_jobrun")).with_file_name("examples");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--example", "own_functions"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+        folder.join("own_functions")
+    })
+    .clone()
+}
+
+pub(super) fn ints(values: impl IntoIterator<Item = i128>) -> Vec<Value> {
+    values.into_iter().map(Value::Int).collect()
+}
+
+/// A script that logs the pid of each worker in `folder` and becomes it.
+pub(super) fn logging(folder: &TempDir) -> String {
+    let log = folder.path().join("pids");
+    let jobrun = env!("CARGO_BIN_EXE_jobrun");
+    format!("echo $$ >> {}; exec {jobrun} --jobrun-worker", log.display())
+}
+
+pub(super) fn logged(folder: &TempDir) -> Vec<u32> {
+    let text = fs::read_to_string(folder.path().join("pids")).unwrap_or_default();
+    text.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+/// A script that says `hello`, waits for it and one call, and goes on as `then` says.
+pub(super) fn fake(folder: &TempDir, hello: &Hello, then: &str) -> String {
+    let said = folder.path().join("hello");
+    let mut bytes = Vec::new();
+    FromWorker::Hello(hello.clone()).encode(&mut bytes).unwrap();
+    fs::write(&said, bytes).unwrap();
+    let mut heard = Vec::new();
+    let hello = Hello::new(RUN);
+    ToWorker::Hello { hello, dir: "".into() }.encode(&mut heard).unwrap();
+    format!("cat {}; head -c {} >/dev/null; {then}", said.display(), heard.len())
+}
