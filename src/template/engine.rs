@@ -14,7 +14,7 @@ use super::scan;
 use crate::value::Value;
 
 /// The longest expression, in bytes.
-pub(super) const MAX_LENGTH: usize = 16 * 1024;
+const MAX_LENGTH: usize = 16 * 1024;
 /// The most tokens of an expression. The engine recurses into chains of operators without a bound
 /// of its own; this one keeps it far from the end of any stack.
 const MAX_TOKENS: usize = 800;

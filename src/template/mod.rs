@@ -289,7 +289,9 @@ impl fmt::Display for Path {
 
 /// How many braces of a script are looked at. What comes after so many that were not ours is taken as
 /// it is, so that no script takes long.
-const MAX_OPENS: usize = 10_000;
+const MAX_OPENS: usize = 2000;
+/// How long an expression in a script can be, in bytes, to be noticed.
+const MAX_WINDOW: usize = 2048;
 
 /// The first expression of a script that is over our names: those who wrote it may expect it to be
 /// filled in. Braces that mean something to another program, as in `{{.Id}}`, are not.
@@ -299,7 +301,7 @@ pub fn find(script: &str) -> Option<Range<usize>> {
     let opens =
         opens.flat_map(|open| [open, open + 1]).filter(|at| script[*at..].starts_with("{{"));
     opens.take(MAX_OPENS).find_map(|open| {
-        let end = script.floor_char_boundary(open + engine::MAX_LENGTH);
+        let end = script.floor_char_boundary(open + MAX_WINDOW);
         let Slot { outer, inner } = scan::next_slot(&script[open..end], 0)?.ok()?;
         let found = Compiled::new(&script[open..][inner]).ok()?;
         let ours = found.names().iter().any(|name| names::is_ours(name));
