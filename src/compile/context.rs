@@ -27,11 +27,7 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub fn new(
-        manifest: &'a Manifest,
-        functions: &'a Functions,
-        options: &'a Options,
-    ) -> Self {
+    pub fn new(manifest: &'a Manifest, functions: &'a Functions, options: &'a Options) -> Self {
         let (vars, env, faults) = (Value::Null, Vec::new(), Faults::new());
         Self { manifest, functions, options, vars, env, faults, guesses: 0 }
     }

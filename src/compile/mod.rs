@@ -30,11 +30,7 @@ pub use crate::compile::options::Options;
 ///
 /// # Errors
 /// Everything that is wrong with it, sorted by place.
-pub fn load(
-    source: &Arc<Source>,
-    functions: &Functions,
-    options: &Options,
-) -> Result<Job, Faults> {
+pub fn load(source: &Arc<Source>, functions: &Functions, options: &Options) -> Result<Job, Faults> {
     let (manifest, mut faults) = manifest::parse(source);
     let job = manifest.and_then(|manifest| {
         let (job, found) = check(&manifest, functions, options);
@@ -65,11 +61,7 @@ fn finish(job: Option<Job>, faults: Faults) -> Result<Job, Faults> {
 }
 
 /// The job, if there is one, and everything that is wrong.
-fn check(
-    manifest: &Manifest,
-    functions: &Functions,
-    options: &Options,
-) -> (Option<Job>, Faults) {
+fn check(manifest: &Manifest, functions: &Functions, options: &Options) -> (Option<Job>, Faults) {
     let mut context = Context::new(manifest, functions, options);
     let job = assemble(&mut context);
     (job, context.into_faults())

@@ -262,13 +262,15 @@ fn any_type_goes_into_a_value_and_comes_back() {
 
 #[test]
 fn what_does_not_fit_says_where() {
-    let error = |value: Value| value.into_typed::<Vec<BTreeMap<String, u8>>>().unwrap_err().to_string();
+    let error =
+        |value: Value| value.into_typed::<Vec<BTreeMap<String, u8>>>().unwrap_err().to_string();
     assert_eq!(
         error(vec![map(&[("a", 256.into())])].into()),
         "item 0: `a`: 256 is out of range for u8"
     );
     assert_eq!(error(true.into()), "expected a list, found a boolean");
-    let error = Value::List(vec![1.into(), 2.into(), 3.into()]).into_typed::<(u8, u8)>().unwrap_err();
+    let error =
+        Value::List(vec![1.into(), 2.into(), 3.into()]).into_typed::<(u8, u8)>().unwrap_err();
     assert_eq!(error.to_string(), "expected a list of 2, found one of 3");
     assert!(Value::of(&u128::MAX).is_err());
     assert!(Value::of(&f64::NAN).is_err());

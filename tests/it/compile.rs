@@ -32,7 +32,8 @@ fn good(text: &str) -> Job {
 
 fn with(text: &str, options: &Options) -> Job {
     let source = Arc::new(Source::new("jobs/nightly.toml", text));
-    load(&source, &Functions::builtin(), options).unwrap_or_else(|it| panic!("{}", it.render(&source, false)))
+    load(&source, &Functions::builtin(), options)
+        .unwrap_or_else(|it| panic!("{}", it.render(&source, false)))
 }
 
 /// The messages of what is wrong, one a line.
