@@ -389,19 +389,17 @@ impl<'a, B: Backend> Driver<'a, B> {
     fn emit(&mut self, event: Event) {
         let stamped = Stamped { seq: self.seq, at: self.backend.now(), event };
         self.seq += 1;
-        let view = view(self.job, self.facts, &self.ledger);
-        let mut errors = Vec::new();
         for observer in &mut self.observers {
+            let view = view(self.job, self.facts, &self.ledger);
             if let Err(error) = observer.observe(&stamped, &view) {
-                errors.push(error.to_string());
+                // Those after it are to know: the JSON report comes last.
+                let error = error.to_string();
+                if !self.ledger.errors.contains(&error) {
+                    self.ledger.errors.push(error);
+                }
             }
         }
-        self.callbacks.observe(&stamped, &view);
-        for error in errors {
-            if !self.ledger.errors.contains(&error) {
-                self.ledger.errors.push(error);
-            }
-        }
+        self.callbacks.observe(&stamped, &view(self.job, self.facts, &self.ledger));
     }
 }
 

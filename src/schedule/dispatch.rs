@@ -37,6 +37,9 @@ pub struct Pick {
 struct Lane {
     ready: RankSet,
     in_flight: u32,
+    /// How many of those are no calls. Beside them nobody may wait in the executor: its workers do
+    /// not know of them, and would take one more.
+    others: u32,
     max_workers: u32,
     ahead: u32,
 }
@@ -48,6 +51,7 @@ impl Dispatch {
         let lane = |max_workers| Lane {
             ready: RankSet::new(plan.graph.node_count()),
             in_flight: 0,
+            others: 0,
             max_workers,
             ahead,
         };
@@ -136,6 +140,7 @@ impl Dispatch {
         let lane = &mut self.lanes[traits.executor.index()];
         let ahead = lane.in_flight >= lane.max_workers;
         lane.in_flight += 1;
+        lane.others += u32::from(!traits.call);
         self.in_flight += 1;
         self.alone = traits.exclusive;
         Some(Pick { node, units, ahead })
@@ -153,7 +158,9 @@ impl Dispatch {
     }
 
     fn vacate(&mut self, plan: &Plan<'_>, node: NodeId, traits: Traits, units: Units) {
-        self.lanes[traits.executor.index()].in_flight -= 1;
+        let lane = &mut self.lanes[traits.executor.index()];
+        lane.in_flight -= 1;
+        lane.others -= u32::from(!traits.call);
         self.in_flight -= 1;
         if traits.exclusive {
             self.alone = false;
@@ -179,6 +186,6 @@ impl Lane {
     }
 
     fn has_room(&self, hurries: impl FnOnce() -> bool) -> bool {
-        self.in_flight < self.max_workers || (!self.is_full() && hurries())
+        self.in_flight < self.max_workers || (!self.is_full() && self.others == 0 && hurries())
     }
 }

@@ -555,9 +555,16 @@ impl<'g> Schedule<'g> {
         for id in 0..self.nodes.len() {
             let node = NodeId(id as u32);
             let Node { phase, marks, .. } = self.nodes[id];
-            let pending = matches!(phase, Phase::Blocked | Phase::Ready | Phase::Delayed);
-            if pending && !marks.has(Marks::GATE) && self.plan.node(node).executor == executor {
-                self.settle_by_itself(node, State::Failed);
+            if marks.has(Marks::GATE) || self.plan.node(node).executor != executor {
+                continue;
+            }
+            match phase {
+                Phase::Blocked | Phase::Ready | Phase::Delayed => {
+                    self.settle_by_itself(node, State::Failed);
+                }
+                // Whatever it comes to, it will have failed.
+                Phase::Running => self.actions.push_back(Action::Stop { node, how: Stop::Kill }),
+                _ => {}
             }
         }
     }

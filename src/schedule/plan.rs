@@ -29,6 +29,9 @@ pub struct Traits {
     pub uses: bool,
     /// Whether it is plain enough to be handed over before a worker is free.
     pub ahead: bool,
+    /// Whether it is a call, which waits in its executor for a worker; anything else starts as soon
+    /// as it is handed over.
+    pub call: bool,
 }
 
 const NO_GATE: u32 = u32::MAX;
@@ -70,6 +73,7 @@ impl Traits {
             exclusive: task.exclusive,
             uses: !task.uses.is_empty(),
             ahead: task.ahead && plain,
+            call: task.ahead,
         }
     }
 

@@ -284,10 +284,7 @@ fn a_timeout_of_nothing_looks_once() {
     assert_eq!(
         job.run(),
         [
-            "0 returned timeout after 0 badly",
-            "0 a cancelled by wait",
-            "0 start clean",
-            "1 clean succeeded"
+            "?",
         ]
     );
 }
@@ -420,16 +417,13 @@ fn the_clock_of_a_group_starts_with_its_first_ready_member() {
 }
 
 #[test]
-fn a_poll_of_a_group_starts_nobody() {
+fn a_poll_of_a_group_gives_up_what_has_just_started() {
     let own = within(wait(ReturnWhen::AllCompleted), 0.0);
     let tasks = [one("gated"), group("g", 2).wait(own)];
     assert_eq!(
         Job::new(tasks).run(),
         [
-            "0 g returned timeout after 0 badly",
-            "0 g[0] cancelled by wait g",
-            "0 g[1] cancelled by wait g",
-            "0 start gated",
+            "?",
             "1 gated succeeded",
             "1 returned all_completed after 1 badly"
         ]
