@@ -123,6 +123,10 @@ impl Backend for Local {
     }
 
     fn next(&mut self, until: Option<Time>) -> Option<Notice> {
+        // While there is something to hear, calls may go on gathering.
+        if let Ok(notice) = self.inbox.try_recv() {
+            return Some(notice);
+        }
         self.pools.iter_mut().for_each(Pool::submit);
         match until.and_then(|until| self.clock.instant(until)) {
             Some(until) => self.inbox.recv_deadline(until).ok(),
