@@ -75,10 +75,7 @@ fn results_are_printed_and_nothing_else() {
 #[test]
 fn a_task_of_the_nearest_job_is_run_with_what_it_needs_and_what_cleans_up() {
     let end = in_folder(&["test", "--results"]).run();
-    assert_eq!(
-        end.expect(0).stdout,
-        "{\"build\":\"\",\"test\":[0,1,2,3],\"clean\":2}\n"
-    );
+    assert_eq!(end.expect(0).stdout, "{\"build\":\"\",\"test\":[0,1,2,3],\"clean\":2}\n");
 }
 
 #[test]

@@ -281,12 +281,7 @@ fn what_ends_with_the_timeout_is_done() {
 fn a_timeout_of_nothing_looks_once() {
     let job = Job::new([one("a"), one("clean").when(When::Always).after(&["a"])])
         .wait(within(wait(ReturnWhen::AllCompleted), 0.0));
-    assert_eq!(
-        job.run(),
-        [
-            "?",
-        ]
-    );
+    assert_eq!(job.run(), ["?",]);
 }
 
 #[test]
@@ -422,11 +417,7 @@ fn a_poll_of_a_group_gives_up_what_has_just_started() {
     let tasks = [one("gated"), group("g", 2).wait(own)];
     assert_eq!(
         Job::new(tasks).run(),
-        [
-            "?",
-            "1 gated succeeded",
-            "1 returned all_completed after 1 badly"
-        ]
+        ["?", "1 gated succeeded", "1 returned all_completed after 1 badly"]
     );
 }
 
