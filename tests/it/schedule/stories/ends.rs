@@ -132,9 +132,10 @@ fn a_dead_worker_breaks_its_executor() {
             "0 start deadly",
             "0 start beside",
             "1 deadly failed",
+            "1 kill beside",
             "1 pending failed",
-            "2 beside failed",
-            "2 returned all_completed after 2 badly"
+            "1 beside failed",
+            "1 returned all_completed after 1 badly"
         ]
     );
 }
@@ -163,15 +164,16 @@ fn a_broken_executor_fails_all_that_is_its_and_nothing_else() {
             "0 start other",
             "1 retry retrying #2 at 61",
             "1 start running",
+            "3 kill running",
             "3 pending failed",
             "3 blocked failed",
             "3 retrying failed",
             "3 needs cancelled by dependency pending",
             "3 start clean",
+            "3 running failed",
             "4 clean succeeded",
             "5 other succeeded",
-            "6 running failed",
-            "6 returned all_completed after 6 badly"
+            "5 returned all_completed after 5 badly"
         ]
     );
 }

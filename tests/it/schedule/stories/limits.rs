@@ -227,8 +227,8 @@ fn what_is_not_plain_waits_for_its_worker_and_is_not_passed() {
             "0 start a",
             "1 a succeeded",
             "1 start child",
-            "1 start b ahead",
             "2 child succeeded",
+            "2 start b",
             "3 b succeeded",
             "3 returned all_completed after 3 well"
         ]

@@ -281,7 +281,17 @@ fn what_ends_with_the_timeout_is_done() {
 fn a_timeout_of_nothing_looks_once() {
     let job = Job::new([one("a"), one("clean").when(When::Always).after(&["a"])])
         .wait(within(wait(ReturnWhen::AllCompleted), 0.0));
-    assert_eq!(job.run(), ["?",]);
+    assert_eq!(
+        job.run(),
+        [
+            "0 start a",
+            "0 returned timeout after 0 badly",
+            "0 stop a",
+            "0 a cancelled by wait",
+            "0 start clean",
+            "1 clean succeeded"
+        ]
+    );
 }
 
 #[test]
@@ -417,7 +427,14 @@ fn a_poll_of_a_group_gives_up_what_has_just_started() {
     let tasks = [one("gated"), group("g", 2).wait(own)];
     assert_eq!(
         Job::new(tasks).run(),
-        ["?", "1 gated succeeded", "1 returned all_completed after 1 badly"]
+        [
+            "0 start gated",
+            "0 g returned timeout after 0 badly",
+            "0 g[0] cancelled by wait g",
+            "0 g[1] cancelled by wait g",
+            "1 gated succeeded",
+            "1 returned all_completed after 1 badly"
+        ]
     );
 }
 
