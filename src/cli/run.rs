@@ -91,7 +91,7 @@ fn conclude(finished: &Finished, options: &RunOptions) -> Result<u8, Problem> {
         let mut stdout = io::stdout().lock();
         json::write_results(&mut stdout, &finished.view())
             .and_then(|()| stdout.flush())
-            .map_err(Problem::output)?;
+            .map_err(|error| Problem::output(&error))?;
     }
     Ok(finished.exit.code())
 }
