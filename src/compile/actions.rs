@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::compile::context::Context;
 use crate::diagnostic::Diagnostic;
 use crate::functions::Function;
-use crate::job::ProgramSpec;
+use crate::job::{Action, ArgsSpec, ProgramSpec};
 use crate::manifest::{Entries, Items, Program, Scalar, Spanned};
 use crate::template::{self, Template};
 use crate::value::Value;
@@ -92,7 +92,7 @@ fn refuse_nul(context: &mut Context<'_>, text: &str, place: Option<Range<usize>>
 }
 
 /// A value in which any string may be a template.
-pub(super) fn value_template(
+fn value_template(
     context: &mut Context<'_>,
     value: &Spanned<Value>,
     scope: Scope,
@@ -125,6 +125,64 @@ fn deep(
     })
 }
 
+/// What a call says of its arguments.
+#[derive(Clone, Copy)]
+pub(super) struct Arguments<'a> {
+    /// By position.
+    pub args: Option<&'a Spanned<Items<Value>>>,
+    /// By name.
+    pub with: Option<&'a Spanned<Entries<Value>>>,
+    /// How many the function is given if neither is said.
+    pub usual: usize,
+    /// Whether they are there and could not be read.
+    pub broken: bool,
+}
+
+impl Arguments<'_> {
+    /// Says that there are both, if there are.
+    pub fn refuse_both(&self, context: &mut Context<'_>) {
+        if let (Some(args), Some(with)) = (self.args, self.with) {
+            let fault = Diagnostic::error("both-arguments", "this call has both `args` and `with`")
+                .at(with.entry())
+                .hint("keep one of them: `args` by position, `with` by name")
+                .note(args.entry(), "the other one");
+            context.fault(fault);
+        }
+    }
+}
+
+/// The call of a function.
+pub(super) fn call(
+    context: &mut Context<'_>,
+    function: &Spanned<String>,
+    arguments: Arguments<'_>,
+    scope: Scope,
+) -> Option<Action> {
+    let (count, place) = match (arguments.args, arguments.with) {
+        (Some(args), _) => (Some(args.len()), args.range()),
+        (None, Some(_)) => (None, None),
+        (None, None) => (Some(arguments.usual), function.range()),
+    };
+    check_call(context, function, count.filter(|_| !arguments.broken), place);
+    let args = match (arguments.args, arguments.with) {
+        (Some(args), _) => {
+            let args: Vec<_> = args.iter().map(|arg| value_template(context, arg, scope)).collect();
+            ArgsSpec::List(args.into_iter().collect::<Option<_>>()?)
+        }
+        (None, Some(with)) => {
+            let named: Vec<_> = with
+                .iter()
+                .map(|(name, value)| {
+                    Some((name.to_owned(), value_template(context, value, scope)?))
+                })
+                .collect();
+            ArgsSpec::Named(named.into_iter().collect::<Option<_>>()?)
+        }
+        (None, None) => ArgsSpec::Item,
+    };
+    Some(Action::Call { function: function.as_str().into(), args })
+}
+
 /// Checks that a function exists and takes so many arguments; `None` if that is not known.
 pub(super) fn check_call(
     context: &mut Context<'_>,
@@ -145,7 +203,7 @@ pub(super) fn check_call(
         let message = format!("`{}` takes {arity}, not {count}", function.value);
         let hint = match count {
             0 => "give them with args = [ … ]; a task with `map` passes its item",
-            _ => "change the list of `args`",
+            _ => "give as many as it takes, with args = [ … ]",
         };
         context.fault(Diagnostic::error("wrong-arguments", message).at(place).hint(hint));
     }

@@ -36,8 +36,8 @@ impl<'a> Context<'a> {
         self.faults.push(fault);
     }
 
-    pub fn has_errors(&self) -> bool {
-        self.faults.has_errors()
+    pub fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
     }
 
     pub fn into_faults(self) -> Faults {

@@ -55,7 +55,7 @@ pub fn compile(
 
 fn finish(job: Option<Job>, faults: Faults) -> Result<Job, Faults> {
     match job {
-        Some(job) if !faults.has_errors() => Ok(job),
+        Some(job) if faults.is_empty() => Ok(job),
         _ => Err(faults.sorted()),
     }
 }
@@ -79,7 +79,7 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
     let mut callbacks = callbacks::compile(context, &names);
     let kept = select::kept(context, &names, &tasks);
 
-    let faulty = context.has_errors();
+    let faulty = context.has_faults();
     if faulty {
         // A faulty job gets no graph, but its cycles are faults too.
         for task in &mut tasks {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::compile::actions::{self, Scope};
+use crate::compile::actions::{self, Arguments, Scope};
 use crate::compile::context::Context;
 use crate::compile::limits::{self, Limits};
 use crate::compile::names::{Globs, Names, title};
@@ -13,7 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{self, MAX_FUTURES, Size};
 use crate::id::{ExecutorId, ResourceId, TaskId};
 use crate::job::{Action, ArgsSpec, CommandSpec, Items, Spec};
-use crate::manifest::{Limit, MapSource, Spanned, Task};
+use crate::manifest::{CALL_KEYS, Limit, MapSource, Spanned, Task};
 
 /// How long a stopped attempt has to end by itself where nothing else is said.
 const USUAL_GRACE: Duration = Duration::from_secs(5);
@@ -195,15 +195,6 @@ impl<'a> View<'a> {
                 context.fault(fault);
             }
         }
-        if let (Some(args), Some(with)) = (&task.args, &task.with)
-            && self.kind == Some(Kind::Call)
-        {
-            let fault = Diagnostic::error("both-arguments", "this call has both `args` and `with`")
-                .at(with.entry())
-                .hint("keep one of them: `args` by position, `with` by name")
-                .note(args.entry(), "the other one");
-            context.fault(fault);
-        }
         if let Some(wait) = &task.wait
             && !self.is_group()
         {
@@ -329,36 +320,18 @@ impl<'a> View<'a> {
 
     fn call(&self, context: &mut Context<'_>, scope: Scope) -> Option<Action> {
         let function = pick!(self, call)?;
-        let own = self.task.args.is_some() || self.task.with.is_some();
-        let source = if own { Some(&self.task.value) } else { self.defaults };
-        let args = source.and_then(|task| task.args.as_ref());
-        let with = source.and_then(|task| task.with.as_ref());
-        let (count, place) = match (args, with) {
-            (Some(args), _) => (Some(args.len()), args.range()),
-            (None, Some(_)) => (None, None),
-            (None, None) => (Some(usize::from(self.is_group())), function.range()),
+        let broken = |task: &Task| CALL_KEYS.iter().any(|key| task.broken.contains(key));
+        let says = |task: &Task| task.args.is_some() || task.with.is_some() || broken(task);
+        // The arguments of a default are taken as a whole, or not at all.
+        let source = if says(self.task) { Some(&self.task.value) } else { self.defaults };
+        let arguments = Arguments {
+            args: source.and_then(|task| task.args.as_ref()),
+            with: source.and_then(|task| task.with.as_ref()),
+            usual: usize::from(self.is_group()),
+            broken: source.is_some_and(broken),
         };
-        let broken = ["args", "with"].iter().any(|key| self.task.broken.contains(key));
-        actions::check_call(context, function, count.filter(|_| !broken), place);
-        let args = match (args, with) {
-            (Some(args), _) => {
-                let args: Vec<_> =
-                    args.iter().map(|arg| actions::value_template(context, arg, scope)).collect();
-                ArgsSpec::List(args.into_iter().collect::<Option<_>>()?)
-            }
-            (None, Some(with)) => {
-                let named: Vec<_> = with
-                    .iter()
-                    .map(|(name, value)| {
-                        let value = actions::value_template(context, value, scope)?;
-                        Some((name.to_owned(), value))
-                    })
-                    .collect();
-                ArgsSpec::Named(named.into_iter().collect::<Option<_>>()?)
-            }
-            (None, None) => ArgsSpec::Item,
-        };
-        Some(Action::Call { function: function.as_str().into(), args })
+        arguments.refuse_both(context);
+        actions::call(context, function, arguments, scope)
     }
 
     fn command(

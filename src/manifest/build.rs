@@ -481,6 +481,20 @@ impl Callback {
         Self { call: given(function), ..Self::on(on) }
     }
 
+    /// The arguments of the call, by position. Strings may be templates.
+    #[must_use]
+    pub fn args<V: Into<Value>>(mut self, args: impl IntoIterator<Item = V>) -> Self {
+        self.args = given(items(args));
+        self
+    }
+
+    /// Adds an argument of the call, by name.
+    #[must_use]
+    pub fn arg(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        entry(&mut self.with, name, value.into());
+        self
+    }
+
     /// Only for these tasks: names or globs.
     #[must_use]
     pub fn tasks<S: Into<String>>(mut self, tasks: impl IntoIterator<Item = S>) -> Self {

@@ -202,6 +202,43 @@ fn callbacks_keep_the_order_in_which_they_are_declared() {
 }
 
 #[test]
+fn the_call_of_a_callback_is_given_the_future_or_what_it_says() {
+    let job = good(
+        "vars = { who = 'me' }\n[[task]]\nname = 'a'\nrun = ['true']\n\
+         [[callback]]\non = 'done'\ncall = 'echo'\n\
+         [[callback]]\non = 'done'\ncall = 'echo'\nargs = ['{{ future.state }} for {{ vars.who }}']\n\
+         [[callback]]\non = 'done'\ncall = 'echo'\nwith = { value = '{{ future }}' }\n",
+    );
+    let future = Value::Map(vec![("state".to_owned(), Value::from("succeeded"))]);
+    let scope = Scope { vars: Some(&job.vars), future: Some(&future), item: None, index: None };
+    let args = |at: usize| match &job.callbacks[at].action {
+        CallbackAction::Do(Action::Call { args, .. }) => args,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(args(0), ArgsSpec::Item));
+    let ArgsSpec::List(list) = args(1) else { panic!() };
+    assert_eq!(list[0].value(&scope).unwrap(), Value::from("succeeded for me"));
+    let ArgsSpec::Named(named) = args(2) else { panic!() };
+    assert_eq!((named[0].0.as_str(), named[0].1.value(&scope).unwrap()), ("value", future.clone()));
+}
+
+#[test]
+fn the_call_of_a_callback_is_checked() {
+    let of = |keys: &str| {
+        format!("[[task]]\nname = 'a'\nrun = ['true']\n[[callback]]\non = 'done'\n{keys}")
+    };
+    for (keys, message) in [
+        ("call = 'sum_to'\nargs = [1, 2]", "`sum_to` takes 1 argument, not 2"),
+        ("call = 'sum_to'\nargs = [1]\nwith = { n = 1 }", "this call has both `args` and `with`"),
+        ("call = 'sum_to'\nargs = ['{{ item }}']", "`item`"),
+        ("log = 'x'\nwith = { n = 1 }", "`with` only suits `call`"),
+    ] {
+        let found = wrong(&of(keys), &Options::default());
+        assert!(found.contains(message) && found.lines().count() == 1, "{keys}: {found}");
+    }
+}
+
+#[test]
 fn every_trigger_of_a_job_can_be_written() {
     for trigger in Trigger::ALL {
         assert!(On::new(trigger.word()).is_some(), "{}", trigger.word());
@@ -370,7 +407,7 @@ fn what_a_program_gets_wrong_is_told_without_places() {
     insta::assert_snapshot!(faults.to_string(), @r"
     these tasks wait for each other: a -> b -> a (take one of these names out of its `after`, so that a task can start first)
     `cwd` only suits `run`, and `c` calls a function (leave `cwd` out)
-    there is no function `nothing` (the known names are: sum_to, sum, echo, sleep, fail, hash, http)
+    there is no function `nothing` (the known names are: echo, fail, hash, http, sleep, sum, sum_to)
     max_workers must be greater than 0 (give 1 or more, or leave it out for a number that suits the machine)
     ");
 }
