@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use jobrun::executor::worker;
@@ -32,9 +33,24 @@ fn functions() -> Functions {
             eprintln!("{text} err");
             Ok::<_, String>(text)
         })
+        .register("freeze", freeze)
+        .register("note", |path: String, text: String| note(&path, &text))
         .register("read", |path: String| std::fs::read_to_string(path))
         .register("deep", |depth: u32| Ok::<_, String>(nested(depth)));
     functions
+}
+
+/// Stops the whole process, its other threads included.
+fn freeze() -> std::io::Result<()> {
+    let pid = std::process::id().to_string();
+    std::process::Command::new("kill").args(["-STOP", &pid]).status()?;
+    Ok(())
+}
+
+/// Adds a line to a file.
+fn note(path: &str, text: &str) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+    file.write_all(format!("{text}\n").as_bytes())
 }
 
 /// A list in a list in a list …

@@ -1,6 +1,6 @@
 //! The lives and deaths of worker processes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,9 +12,10 @@ use jobrun::executor::protocol::{FromWorker, Hello, Message};
 use jobrun::id::ExecutorId;
 use jobrun::outcome::{FailureKind, Outcome};
 use jobrun::value::Value;
-use jobrun::work::Notice;
+use jobrun::work::{Notice, Stop};
+use tempfile::TempDir;
 
-use super::bench::{Bench, RUN, fake, ints, logged, logging};
+use super::bench::{Bench, Open, RUN, Told, fake, ints, logged, logging, own_functions};
 
 #[test]
 fn a_worker_that_cannot_be_started_breaks_the_executor() {
@@ -107,6 +108,119 @@ fn calls_sent_ahead_survive_the_death_of_their_worker() {
     assert!(message.contains("while it ran t[100]"), "{message}");
     assert_eq!(told.ended[&100].child.as_ref().unwrap().exit_code, Some(99));
     assert_eq!(told.started.len(), 200, "nothing ran twice");
+}
+
+/// Opens one worker that takes notes, and hands it calls to note their own numbers.
+fn takes_notes(count: u32) -> (TempDir, Open) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = own_functions();
+    let script = logging(&folder).replace(env!("CARGO_BIN_EXE_jobrun"), program.to_str().unwrap());
+    let mut open = Bench::processes(1).members(count).ahead().script(&script).open();
+    let notes = folder.path().join("notes");
+    for node in 0..count {
+        let args = vec![notes.to_str().unwrap().into(), node.to_string().into()];
+        open.start(node, "note", args);
+    }
+    (folder, open)
+}
+
+/// How often each call was made.
+fn notes(folder: &TempDir) -> BTreeMap<u32, u32> {
+    let mut notes = BTreeMap::new();
+    for line in fs::read_to_string(folder.path().join("notes")).unwrap().lines() {
+        *notes.entry(line.parse().unwrap()).or_default() += 1;
+    }
+    notes
+}
+
+#[test]
+fn no_call_is_made_twice_when_a_worker_is_killed_from_outside() {
+    let count = 3000;
+    let (folder, mut open) = takes_notes(count);
+    let mut told = Told::default();
+    let mut kills = 0;
+    while told.ended.len() < count as usize {
+        told.note(open.next());
+        if told.ended.len() / 200 > kills {
+            let pid = logged(&folder).pop().unwrap().to_string();
+            let _ = Command::new("kill").args(["-9", &pid]).status().unwrap();
+            kills += 1;
+        }
+    }
+    let notes = notes(&folder);
+    assert!(notes.values().all(|times| *times == 1), "{notes:?}");
+    let mut failed = 0;
+    for (node, done) in &told.ended {
+        match &done.outcome {
+            Outcome::Succeeded(_) => assert!(notes.contains_key(node), "{node} was not made"),
+            Outcome::Failed(failure) => {
+                assert_eq!(failure.kind, FailureKind::WorkerDeath);
+                failed += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(failed <= kills, "a death fails one call at most");
+}
+
+#[test]
+fn no_call_is_made_twice_and_none_fails_when_others_are_stopped() {
+    let count = 3000;
+    let (folder, mut open) = takes_notes(count);
+    let mut told = Told::default();
+    let mut stopped = BTreeSet::new();
+    while told.ended.len() + told.recalled.len() < count as usize {
+        let notice = open.next();
+        if let Notice::Started { node, .. } = notice
+            && node.0 % 20 == 7
+        {
+            open.stop(node.0, Stop::Stop);
+            stopped.insert(node.0);
+        }
+        told.note(notice);
+    }
+    assert_eq!(stopped.len(), count as usize / 20);
+    let notes = notes(&folder);
+    assert!(notes.values().all(|times| *times == 1), "{notes:?}");
+    for (node, done) in &told.ended {
+        match &done.outcome {
+            Outcome::Succeeded(_) => assert!(notes.contains_key(node), "{node} was not made"),
+            Outcome::Cancelled => assert!(stopped.contains(node), "{node} was stopped unasked"),
+            other => panic!("{node}: {other:?}"),
+        }
+    }
+    assert!(told.recalled.is_empty(), "what has started is not taken back");
+}
+
+#[test]
+fn what_a_stuck_worker_does_not_give_back_dies_with_it_and_is_not_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut open = Bench::own(1).ahead().open();
+    for node in 0..50 {
+        open.start(node, "echo", ints([1]));
+    }
+    open.until(50);
+    let notes = folder.path().join("notes");
+    open.start(50, "freeze", vec![]);
+    for node in 51..55 {
+        open.start(node, "note", vec![notes.to_str().unwrap().into(), node.to_string().into()]);
+    }
+    open.started(50);
+    open.stop(50, Stop::Stop);
+    let told = open.until(5);
+    assert_eq!(told.outcome(50), Outcome::Cancelled);
+    assert!((51..55).all(|node| matches!(told.outcome(node), Outcome::Succeeded(_))));
+    assert_eq!(fs::read_to_string(notes).unwrap(), "51\n52\n53\n54\n");
+}
+
+#[test]
+fn a_call_is_taken_back_while_its_worker_gets_ready() {
+    let mut open = Bench::processes(1).initializer("sleep", vec!["1day".into()]).open();
+    open.start(0, "echo", ints([1]));
+    open.stop(0, Stop::Recall);
+    open.start(1, "echo", ints([1]));
+    open.stop(1, Stop::Stop);
+    assert_eq!(open.until(2).recalled, [0, 1].into());
 }
 
 #[test]
