@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use jobrun::executor::worker;
 use jobrun::functions::{Context, Functions};
@@ -34,7 +35,7 @@ fn functions() -> Functions {
             Ok::<_, String>(text)
         })
         .register("freeze", freeze)
-        .register("note", |path: String, text: String| note(&path, &text))
+        .register("note", |path: String, text: String, millis: f64| note(&path, &text, millis))
         .register("read", |path: String| std::fs::read_to_string(path))
         .register("deep", |depth: u32| Ok::<_, String>(nested(depth)));
     functions
@@ -47,10 +48,13 @@ fn freeze() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Adds a line to a file.
-fn note(path: &str, text: &str) -> std::io::Result<()> {
+/// Adds a line to a file, and is busy for a while.
+fn note(path: &str, text: &str, millis: f64) -> std::io::Result<()> {
+    let start = Instant::now();
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
-    file.write_all(format!("{text}\n").as_bytes())
+    file.write_all(format!("{text}\n").as_bytes())?;
+    while start.elapsed().as_secs_f64() * 1e3 < millis {}
+    Ok(())
 }
 
 /// A list in a list in a list …

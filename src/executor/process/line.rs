@@ -189,7 +189,9 @@ impl Line {
     /// Asks the worker for what is waiting, once it is ready: before, it could not be taken back.
     fn say_calls(&mut self) {
         let window = self.window();
-        let Some(worker) = self.worker.as_mut().filter(|worker| worker.is_serving()) else { return };
+        let Some(worker) = self.worker.as_mut().filter(|worker| worker.is_serving()) else {
+            return;
+        };
         if self.flights.is_empty() {
             worker.heard = Instant::now();
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jobrun::executor::Backend;
 use jobrun::executor::local::WorkerProgram;
@@ -110,7 +110,8 @@ fn calls_sent_ahead_survive_the_death_of_their_worker() {
     assert_eq!(told.started.len(), 200, "nothing ran twice");
 }
 
-/// Opens one worker that takes notes, and hands it calls to note their own numbers.
+/// Opens one worker that takes notes, and hands it calls to note their own numbers. Each tenth takes
+/// longer.
 fn takes_notes(count: u32) -> (TempDir, Open) {
     let folder = tempfile::tempdir().unwrap();
     let program = own_functions();
@@ -118,7 +119,8 @@ fn takes_notes(count: u32) -> (TempDir, Open) {
     let mut open = Bench::processes(1).members(count).ahead().script(&script).open();
     let notes = folder.path().join("notes");
     for node in 0..count {
-        let args = vec![notes.to_str().unwrap().into(), node.to_string().into()];
+        let millis = if node % 10 == 7 { 0.3 } else { 0.0 };
+        let args = vec![notes.to_str().unwrap().into(), node.to_string().into(), millis.into()];
         open.start(node, "note", args);
     }
     (folder, open)
@@ -135,7 +137,7 @@ fn notes(folder: &TempDir) -> BTreeMap<u32, u32> {
 
 #[test]
 fn no_call_is_made_twice_when_a_worker_is_killed_from_outside() {
-    let count = 3000;
+    let count = 1000;
     let (folder, mut open) = takes_notes(count);
     let mut told = Told::default();
     let mut kills = 0;
@@ -165,21 +167,24 @@ fn no_call_is_made_twice_when_a_worker_is_killed_from_outside() {
 
 #[test]
 fn no_call_is_made_twice_and_none_fails_when_others_are_stopped() {
-    let count = 3000;
+    let count = 400;
     let (folder, mut open) = takes_notes(count);
     let mut told = Told::default();
     let mut stopped = BTreeSet::new();
     while told.ended.len() + told.recalled.len() < count as usize {
         let notice = open.next();
         if let Notice::Started { node, .. } = notice
-            && node.0 % 20 == 7
+            && node.0 % 10 == 7
         {
+            // At any moment of the call, and after it.
+            let moment = Instant::now() + Duration::from_micros(u64::from(node.0 * 37 % 400));
+            while Instant::now() < moment {}
             open.stop(node.0, Stop::Stop);
             stopped.insert(node.0);
         }
         told.note(notice);
     }
-    assert_eq!(stopped.len(), count as usize / 20);
+    assert_eq!(stopped.len(), count as usize / 10);
     let notes = notes(&folder);
     assert!(notes.values().all(|times| *times == 1), "{notes:?}");
     for (node, done) in &told.ended {
@@ -190,6 +195,91 @@ fn no_call_is_made_twice_and_none_fails_when_others_are_stopped() {
         }
     }
     assert!(told.recalled.is_empty(), "what has started is not taken back");
+}
+
+/// A worker that is asked for call 1 and ends it, is asked for more, says the first of these, perhaps
+/// as soon as it hears something again the second, and goes on as `then` says. Those that replace it
+/// are real.
+fn acting(
+    folder: &TempDir,
+    first: &[FromWorker],
+    second: Option<&[FromWorker]>,
+    then: &str,
+) -> Bench {
+    let say = |name: &str, messages: &[FromWorker]| {
+        let mut bytes = Vec::new();
+        messages.iter().for_each(|message| message.encode(&mut bytes).unwrap());
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        format!("dd bs=64k count=1 of=/dev/null 2>/dev/null; cat {}", path.display())
+    };
+    let mut lines = vec![say("once", &[done(1, "one")]), say("first", first)];
+    lines.extend(second.map(|second| say("second", second)));
+    lines.push(then.to_owned());
+    let fake = fake(folder, &Hello::new(RUN), &lines.join("; "));
+    let (flag, real) = (folder.path().join("flag"), logging(folder));
+    let flag = flag.display();
+    Bench::processes(1)
+        .ahead()
+        .script(&format!("if [ -e {flag} ]; then {real}; else touch {flag}; {fake}; fi"))
+}
+
+fn started(id: u64) -> FromWorker {
+    FromWorker::Started { id, at: Duration::ZERO }
+}
+
+fn done(id: u64, result: &str) -> FromWorker {
+    let (started, ended) = (Duration::ZERO, Duration::ZERO);
+    FromWorker::Done { id, started, ended, result: Ok(result.into()) }
+}
+
+#[test]
+fn a_call_that_got_its_turn_just_before_a_stop_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let late = [done(2, "two"), started(3), done(3, "three")];
+    let mut open = acting(&folder, &[started(2)], Some(&late), "exec cat >/dev/null").open();
+    open.one("echo", ints([0]));
+    open.start(2, "echo", ints([0]));
+    open.start(3, "echo", ints([0]));
+    open.started(2);
+    open.stop(2, Stop::Stop);
+    let told = open.until(2);
+    assert_eq!((told.result(2), told.result(3)), ("two".into(), "three".into()));
+}
+
+#[test]
+fn only_the_call_that_ran_fails_with_its_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = [started(2), done(2, "two"), started(3)];
+    let mut open = acting(&folder, &first, None, "kill -9 $$").open();
+    open.one("echo", ints([0]));
+    for node in 2..6 {
+        open.start(node, "echo", ints([node.into()]));
+    }
+    let told = open.until(4);
+    assert_eq!(told.result(2), "two".into());
+    assert!(told.failure(3).message.contains("while it ran t[3]"));
+    assert_eq!((told.result(4), told.result(5)), (4.into(), 5.into()));
+}
+
+#[test]
+fn nothing_is_made_again_that_a_worker_gone_mad_may_have_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = [started(2), done(2, "two"), FromWorker::Ready(None)];
+    let mut open = acting(&folder, &first, None, "exec cat >/dev/null").open();
+    open.one("echo", ints([0]));
+    for node in 2..5 {
+        open.start(node, "echo", ints([node.into()]));
+    }
+    let told = open.until(3);
+    assert_eq!(told.result(2), "two".into());
+    for node in 3..5 {
+        let failure = told.failure(node);
+        assert_eq!(failure.kind, FailureKind::WorkerDeath);
+        assert!(failure.message.contains("broke the protocol"), "{}", failure.message);
+        assert!(failure.message.contains("said ready out of turn"), "{}", failure.message);
+    }
+    assert_eq!(open.one("echo", ints([6])), Outcome::Succeeded(6.into()));
 }
 
 #[test]
@@ -203,7 +293,11 @@ fn what_a_stuck_worker_does_not_give_back_dies_with_it_and_is_not_made_again() {
     let notes = folder.path().join("notes");
     open.start(50, "freeze", vec![]);
     for node in 51..55 {
-        open.start(node, "note", vec![notes.to_str().unwrap().into(), node.to_string().into()]);
+        open.start(
+            node,
+            "note",
+            vec![notes.to_str().unwrap().into(), node.to_string().into(), 0.0.into()],
+        );
     }
     open.started(50);
     open.stop(50, Stop::Stop);
