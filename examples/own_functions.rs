@@ -2,7 +2,9 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
+use std::io::Write;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use jobrun::executor::worker;
 use jobrun::functions::{Context, Functions};
@@ -32,9 +34,27 @@ fn functions() -> Functions {
             eprintln!("{text} err");
             Ok::<_, String>(text)
         })
+        .register("freeze", freeze)
+        .register("note", |path: String, text: String, millis: f64| note(&path, &text, millis))
         .register("read", |path: String| std::fs::read_to_string(path))
         .register("deep", |depth: u32| Ok::<_, String>(nested(depth)));
     functions
+}
+
+/// Stops the whole process, its other threads included.
+fn freeze() -> std::io::Result<()> {
+    let pid = std::process::id().to_string();
+    std::process::Command::new("kill").args(["-STOP", &pid]).status()?;
+    Ok(())
+}
+
+/// Adds a line to a file, and is busy for a while.
+fn note(path: &str, text: &str, millis: f64) -> std::io::Result<()> {
+    let start = Instant::now();
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+    file.write_all(format!("{text}\n").as_bytes())?;
+    while start.elapsed().as_secs_f64() * 1e3 < millis {}
+    Ok(())
 }
 
 /// A list in a list in a list …

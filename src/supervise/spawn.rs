@@ -30,6 +30,8 @@ pub(crate) struct Spawner {
     path: OsString,
     /// What was found, by `PATH` and name.
     found: HashMap<OsString, HashMap<OsString, PathBuf>>,
+    /// Variables of this process that no child inherits.
+    foreign: Vec<OsString>,
     limit: OpenFiles,
 }
 
@@ -61,15 +63,15 @@ pub(crate) enum Refusal {
 impl Spawner {
     pub(crate) fn new(limit: OpenFiles) -> Self {
         let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-        Self { path, found: HashMap::new(), limit }
+        Self { path, found: HashMap::new(), foreign: foreign_variables().collect(), limit }
     }
 
     /// Starts a child in a process group of its own.
     pub(crate) fn spawn(&mut self, command: &work::Command) -> Result<Spawned, Refusal> {
         let program = self.find(command)?;
-        let spawned = match start(&program, command) {
+        let spawned = match start(&program, command, &self.foreign) {
             Err(error) if is(&error, Errno::MFILE) && self.raise_limit() => {
-                start(&program, command)
+                start(&program, command, &self.foreign)
             }
             other => other,
         };
@@ -129,8 +131,20 @@ impl Spawner {
     }
 }
 
-fn start(program: &Path, command: &work::Command) -> io::Result<Spawned> {
+/// The variables of this process that speak of the future it is itself, if another jobrun started
+/// it: about its own children they would lie.
+pub(crate) fn foreign_variables() -> impl Iterator<Item = OsString> {
+    let names = env::vars_os().map(|(name, _)| name);
+    names.filter(|name| {
+        name.as_encoded_bytes().starts_with(b"JOBRUN_") && name != "JOBRUN_STATE_DIR"
+    })
+}
+
+fn start(program: &Path, command: &work::Command, foreign: &[OsString]) -> io::Result<Spawned> {
     let mut std_command = Command::new(program);
+    for name in foreign {
+        std_command.env_remove(name);
+    }
     std_command
         .arg0(&command.program)
         .args(&command.args)

@@ -9,6 +9,7 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::guard::spawning;
+use crate::supervise::spawn::foreign_variables;
 
 /// A worker process with its three streams, which block.
 #[derive(Debug)]
@@ -64,6 +65,9 @@ pub fn spawn_worker<A: AsRef<OsStr>>(
     env: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> io::Result<Worker> {
     let mut command = Command::new(program);
+    for name in foreign_variables() {
+        command.env_remove(name);
+    }
     command
         .args(args)
         .envs(env)

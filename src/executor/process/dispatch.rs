@@ -1,7 +1,6 @@
 //! The queue of a pool of worker processes, shared by its slots and by who hands attempts over.
 //! Knows nothing of processes.
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,8 +20,6 @@ pub(super) struct Dispatch {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) queue: Queue,
-    /// Which slot has an attempt, started or not.
-    pub(super) given: HashMap<NodeId, usize>,
     pub(super) slots: Vec<Slot>,
     pub(super) closing: bool,
 }
@@ -30,7 +27,7 @@ pub(super) struct State {
 /// One slot, as others see it.
 pub(super) struct Slot {
     pub(super) doing: Doing,
-    /// Attempts that it shall stop.
+    /// Attempts that it shall stop if it has them.
     pub(super) orders: Vec<(NodeId, Stop)>,
     bell: Arc<Bell>,
 }
@@ -86,15 +83,18 @@ impl Dispatch {
         state.wake_idle()
     }
 
-    /// Takes an attempt back, or tells the slot that has it to stop it.
+    /// Takes an attempt back, or has the slot that has it stop it. Which one that is only the slots
+    /// know; each reads its orders before it takes anything new, so a late one hits nobody else.
     pub(super) fn stop(&self, node: NodeId, how: Stop) {
         let mut state = self.lock();
         if let Some(attempt) = state.queue.remove(node) {
             drop(state);
             self.executor.recalled(&attempt);
-        } else if let Some(&slot) = state.given.get(&node) {
-            state.slots[slot].orders.push((node, how));
-            state.slots[slot].bell.ring();
+            return;
+        }
+        for slot in state.slots.iter_mut().filter(|slot| slot.doing == Doing::Busy) {
+            slot.orders.push((node, how));
+            slot.bell.ring();
         }
     }
 

@@ -1,6 +1,5 @@
 //! A worker process as its slot sees it, and the attempts that it has. Knows nothing of the queue.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::executor::pool::Attempt;
@@ -14,7 +13,7 @@ use crate::work::Stop;
 pub(super) struct Worker {
     pub(super) peer: Peer,
     pub(super) stage: Stage,
-    /// How many calls it was given.
+    /// How many calls it was given and did not give back.
     pub(super) calls: u32,
     /// Whether a call in it has written to standard error. What such calls write can be told apart
     /// only if no call is sent ahead.
@@ -38,12 +37,12 @@ pub(super) enum Stage {
     Serving,
 }
 
-/// An attempt that a worker has.
+/// An attempt that a worker was asked for.
 pub(super) struct Flight {
     pub(super) attempt: Attempt,
     pub(super) id: u64,
-    /// Whether others may be sent behind it. If not, it was sent to an idle worker and starts at
-    /// once.
+    /// Whether others may be sent behind it. If not, it was sent to an idle worker, starts at once,
+    /// and the worker need not say so. If so, the worker says that it starts before it does.
     pub(super) ahead: bool,
     pub(super) sent: Time,
     pub(super) started: Option<Time>,
@@ -54,9 +53,37 @@ pub(super) struct Flight {
 }
 
 impl Flight {
+    pub(super) fn new(attempt: Attempt, id: u64, ahead: bool, sent: Time) -> Self {
+        Self {
+            attempt,
+            id,
+            ahead,
+            sent,
+            started: None,
+            recall_sent: false,
+            stop: None,
+            errors: Capture::default(),
+            wrote: false,
+        }
+    }
+
+    /// Whether it may have started: of one that is first in its worker, that is exact.
+    pub(super) fn has_started(&self) -> bool {
+        !self.ahead || self.started.is_some()
+    }
+
     /// Whether its end was asked for, should it run.
     pub(super) fn is_unwanted(&self) -> bool {
         matches!(self.stop, Some(Stop::Stop | Stop::Kill))
+    }
+
+    /// Asks for it to be given back if it has not started.
+    pub(super) fn recall(&mut self, peer: &mut Peer) {
+        if !self.recall_sent {
+            self.recall_sent = true;
+            // A message this short always fits.
+            let _ = peer.say(&ToWorker::Recall { id: self.id });
+        }
     }
 }
 
@@ -73,6 +100,15 @@ impl Worker {
         }
     }
 
+    pub(super) fn is_serving(&self) -> bool {
+        self.stage == Stage::Serving
+    }
+
+    pub(super) fn condemn(&mut self) {
+        self.condemned = true;
+        self.peer.kill();
+    }
+
     /// What the run's clock showed when the worker's showed `at`. It was heard of `now`, later by an
     /// unknown time; the shortest such time is taken for none.
     pub(super) fn time(&mut self, at: Duration, now: Time) -> Time {
@@ -81,23 +117,6 @@ impl Worker {
         let offset = self.offset.map_or(seen, |offset| offset.min(seen));
         self.offset = Some(offset);
         Time(u64::try_from(at + offset).unwrap_or_default())
-    }
-}
-
-/// The first flight, which must be the one of that id.
-pub(super) fn first(flights: &mut VecDeque<Flight>, id: u64) -> Result<&mut Flight, String> {
-    match flights.front_mut() {
-        Some(flight) if flight.id == id => Ok(flight),
-        _ => Err(format!("it spoke of call {id}, which it is not making")),
-    }
-}
-
-/// Asks for a flight that has not started to be given back.
-pub(super) fn recall(peer: &mut Peer, flight: &mut Flight) {
-    if !flight.recall_sent {
-        flight.recall_sent = true;
-        // A message this short always fits.
-        let _ = peer.say(&ToWorker::Recall { id: flight.id });
     }
 }
 

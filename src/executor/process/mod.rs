@@ -1,8 +1,10 @@
 //! Calls in long-lived worker processes. Knows nothing of the order in which attempts are handed
 //! over, nor of what is said to a worker.
 
+mod books;
 mod dispatch;
 mod flight;
+mod line;
 mod peer;
 mod proxy;
 mod spawn;
@@ -14,8 +16,8 @@ pub use spawn::WorkerProgram;
 
 use crate::executor::pool::{Attempt, Executor};
 use crate::executor::process::dispatch::Dispatch;
+pub(super) use crate::executor::process::line::Rules;
 use crate::executor::process::proxy::Proxy;
-pub(super) use crate::executor::process::proxy::Rules;
 use crate::id::NodeId;
 use crate::work::Stop;
 

@@ -238,6 +238,31 @@ fn c13_the_environment_of_a_task_wins_over_that_of_the_job_and_of_jobrun() {
 }
 
 #[test]
+fn a_run_inside_a_run_does_not_take_the_outer_future_for_its_own() {
+    for kind in KINDS {
+        let end = on(
+            kind,
+            1,
+            r#"
+            [[task]]
+            name = "t"
+            run  = '''env | grep -E "^(JOBRUN_|TRACEPARENT)" | grep -v STATE_DIR | cut -d = -f 1 |
+                      sort | xargs; echo "$JOBRUN_TASK $JOBRUN_STATE_DIR"'''
+            "#,
+        )
+        .env("JOBRUN_TASK", "outer")
+        .env("JOBRUN_INDEX", "3")
+        .env("JOBRUN_ITEM", "three")
+        .env("JOBRUN_SLOT_GPU", "1")
+        .run();
+        end.expect(0);
+        let state = end.path("state").display().to_string();
+        let own = "JOBRUN_ATTEMPT JOBRUN_FUTURE JOBRUN_JOB JOBRUN_RUN_ID JOBRUN_TASK JOBRUN_WORKER";
+        assert_eq!(end.result("t"), &json!(format!("{own} TRACEPARENT\nt {state}")));
+    }
+}
+
+#[test]
 fn c14_c82_one_that_fails_leaves_the_others_alone_and_says_why() {
     for kind in KINDS {
         let end = on(

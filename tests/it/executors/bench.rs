@@ -188,21 +188,7 @@ impl Open {
     pub(super) fn until(&mut self, count: usize) -> Told {
         let mut told = Told::default();
         while told.ended.len() + told.recalled.len() < count {
-            match self.next() {
-                Notice::Ended(done) => {
-                    told.order.push(done.node.0);
-                    assert!(told.ended.insert(done.node.0, done).is_none(), "it ended twice");
-                }
-                Notice::Recalled { node, .. } => assert!(told.recalled.insert(node.0)),
-                Notice::Started { node, .. } => told.started.push(node.0),
-                Notice::Broken { message, .. } => told.broken.push(message),
-                Notice::Warning(message) => told.warnings.push(message),
-                Notice::Output { node, stream, bytes } => {
-                    assert_eq!(stream, Stream::Stderr);
-                    told.output.entry(node.0).or_default().extend_from_slice(&bytes);
-                }
-                other => panic!("{other:?}"),
-            }
+            told.note(self.next());
         }
         told
     }
@@ -229,6 +215,24 @@ pub(super) struct Told {
 }
 
 impl Told {
+    pub(super) fn note(&mut self, notice: Notice) {
+        match notice {
+            Notice::Ended(done) => {
+                self.order.push(done.node.0);
+                assert!(self.ended.insert(done.node.0, done).is_none(), "it ended twice");
+            }
+            Notice::Recalled { node, .. } => assert!(self.recalled.insert(node.0)),
+            Notice::Started { node, .. } => self.started.push(node.0),
+            Notice::Broken { message, .. } => self.broken.push(message),
+            Notice::Warning(message) => self.warnings.push(message),
+            Notice::Output { node, stream, bytes } => {
+                assert_eq!(stream, Stream::Stderr);
+                self.output.entry(node.0).or_default().extend_from_slice(&bytes);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(super) fn outcome(&self, node: u32) -> Outcome {
         self.ended[&node].outcome.clone()
     }

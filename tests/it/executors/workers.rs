@@ -1,10 +1,10 @@
 //! The lives and deaths of worker processes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jobrun::executor::Backend;
 use jobrun::executor::local::WorkerProgram;
@@ -12,9 +12,10 @@ use jobrun::executor::protocol::{FromWorker, Hello, Message};
 use jobrun::id::ExecutorId;
 use jobrun::outcome::{FailureKind, Outcome};
 use jobrun::value::Value;
-use jobrun::work::Notice;
+use jobrun::work::{Notice, Stop};
+use tempfile::TempDir;
 
-use super::bench::{Bench, RUN, fake, ints, logged, logging};
+use super::bench::{Bench, Open, RUN, Told, fake, ints, logged, logging, own_functions};
 
 #[test]
 fn a_worker_that_cannot_be_started_breaks_the_executor() {
@@ -107,6 +108,213 @@ fn calls_sent_ahead_survive_the_death_of_their_worker() {
     assert!(message.contains("while it ran t[100]"), "{message}");
     assert_eq!(told.ended[&100].child.as_ref().unwrap().exit_code, Some(99));
     assert_eq!(told.started.len(), 200, "nothing ran twice");
+}
+
+/// Opens one worker that takes notes, and hands it calls to note their own numbers. Each tenth takes
+/// longer.
+fn takes_notes(count: u32) -> (TempDir, Open) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = own_functions();
+    let script = logging(&folder).replace(env!("CARGO_BIN_EXE_jobrun"), program.to_str().unwrap());
+    let mut open = Bench::processes(1).members(count).ahead().script(&script).open();
+    let notes = folder.path().join("notes");
+    for node in 0..count {
+        let millis = if node % 10 == 7 { 0.3 } else { 0.0 };
+        let args = vec![notes.to_str().unwrap().into(), node.to_string().into(), millis.into()];
+        open.start(node, "note", args);
+    }
+    (folder, open)
+}
+
+/// How often each call was made.
+fn notes(folder: &TempDir) -> BTreeMap<u32, u32> {
+    let mut notes = BTreeMap::new();
+    for line in fs::read_to_string(folder.path().join("notes")).unwrap().lines() {
+        *notes.entry(line.parse().unwrap()).or_default() += 1;
+    }
+    notes
+}
+
+#[test]
+fn no_call_is_made_twice_when_a_worker_is_killed_from_outside() {
+    let count = 1000;
+    let (folder, mut open) = takes_notes(count);
+    let mut told = Told::default();
+    let mut kills = 0;
+    while told.ended.len() < count as usize {
+        told.note(open.next());
+        if told.ended.len() / 200 > kills {
+            let pid = logged(&folder).pop().unwrap().to_string();
+            let _ = Command::new("kill").args(["-9", &pid]).status().unwrap();
+            kills += 1;
+        }
+    }
+    let notes = notes(&folder);
+    assert!(notes.values().all(|times| *times == 1), "{notes:?}");
+    let mut failed = 0;
+    for (node, done) in &told.ended {
+        match &done.outcome {
+            Outcome::Succeeded(_) => assert!(notes.contains_key(node), "{node} was not made"),
+            Outcome::Failed(failure) => {
+                assert_eq!(failure.kind, FailureKind::WorkerDeath);
+                failed += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(failed <= kills, "a death fails one call at most");
+}
+
+#[test]
+fn no_call_is_made_twice_and_none_fails_when_others_are_stopped() {
+    let count = 400;
+    let (folder, mut open) = takes_notes(count);
+    let mut told = Told::default();
+    let mut stopped = BTreeSet::new();
+    while told.ended.len() + told.recalled.len() < count as usize {
+        let notice = open.next();
+        if let Notice::Started { node, .. } = notice
+            && node.0 % 10 == 7
+        {
+            // At any moment of the call, and after it.
+            let moment = Instant::now() + Duration::from_micros(u64::from(node.0 * 37 % 400));
+            while Instant::now() < moment {}
+            open.stop(node.0, Stop::Stop);
+            stopped.insert(node.0);
+        }
+        told.note(notice);
+    }
+    assert_eq!(stopped.len(), count as usize / 10);
+    let notes = notes(&folder);
+    assert!(notes.values().all(|times| *times == 1), "{notes:?}");
+    for (node, done) in &told.ended {
+        match &done.outcome {
+            Outcome::Succeeded(_) => assert!(notes.contains_key(node), "{node} was not made"),
+            Outcome::Cancelled => assert!(stopped.contains(node), "{node} was stopped unasked"),
+            other => panic!("{node}: {other:?}"),
+        }
+    }
+    assert!(told.recalled.is_empty(), "what has started is not taken back");
+}
+
+/// A worker that is asked for call 1 and ends it, is asked for more, says the first of these, perhaps
+/// as soon as it hears something again the second, and goes on as `then` says. Those that replace it
+/// are real.
+fn acting(
+    folder: &TempDir,
+    first: &[FromWorker],
+    second: Option<&[FromWorker]>,
+    then: &str,
+) -> Bench {
+    let say = |name: &str, messages: &[FromWorker]| {
+        let mut bytes = Vec::new();
+        messages.iter().for_each(|message| message.encode(&mut bytes).unwrap());
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        format!("dd bs=64k count=1 of=/dev/null 2>/dev/null; cat {}", path.display())
+    };
+    let mut lines = vec![say("once", &[done(1, "one")]), say("first", first)];
+    lines.extend(second.map(|second| say("second", second)));
+    lines.push(then.to_owned());
+    let fake = fake(folder, &Hello::new(RUN), &lines.join("; "));
+    let (flag, real) = (folder.path().join("flag"), logging(folder));
+    let flag = flag.display();
+    Bench::processes(1)
+        .ahead()
+        .script(&format!("if [ -e {flag} ]; then {real}; else touch {flag}; {fake}; fi"))
+}
+
+fn started(id: u64) -> FromWorker {
+    FromWorker::Started { id, at: Duration::ZERO }
+}
+
+fn done(id: u64, result: &str) -> FromWorker {
+    let (started, ended) = (Duration::ZERO, Duration::ZERO);
+    FromWorker::Done { id, started, ended, result: Ok(result.into()) }
+}
+
+#[test]
+fn a_call_that_got_its_turn_just_before_a_stop_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let late = [done(2, "two"), started(3), done(3, "three")];
+    let mut open = acting(&folder, &[started(2)], Some(&late), "exec cat >/dev/null").open();
+    open.one("echo", ints([0]));
+    open.start(2, "echo", ints([0]));
+    open.start(3, "echo", ints([0]));
+    open.started(2);
+    open.stop(2, Stop::Stop);
+    let told = open.until(2);
+    assert_eq!((told.result(2), told.result(3)), ("two".into(), "three".into()));
+}
+
+#[test]
+fn only_the_call_that_ran_fails_with_its_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = [started(2), done(2, "two"), started(3)];
+    let mut open = acting(&folder, &first, None, "kill -9 $$").open();
+    open.one("echo", ints([0]));
+    for node in 2..6 {
+        open.start(node, "echo", ints([node.into()]));
+    }
+    let told = open.until(4);
+    assert_eq!(told.result(2), "two".into());
+    assert!(told.failure(3).message.contains("while it ran t[3]"));
+    assert_eq!((told.result(4), told.result(5)), (4.into(), 5.into()));
+}
+
+#[test]
+fn nothing_is_made_again_that_a_worker_gone_mad_may_have_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = [started(2), done(2, "two"), FromWorker::Ready(None)];
+    let mut open = acting(&folder, &first, None, "exec cat >/dev/null").open();
+    open.one("echo", ints([0]));
+    for node in 2..5 {
+        open.start(node, "echo", ints([node.into()]));
+    }
+    let told = open.until(3);
+    assert_eq!(told.result(2), "two".into());
+    for node in 3..5 {
+        let failure = told.failure(node);
+        assert_eq!(failure.kind, FailureKind::WorkerDeath);
+        assert!(failure.message.contains("broke the protocol"), "{}", failure.message);
+        assert!(failure.message.contains("said ready out of turn"), "{}", failure.message);
+    }
+    assert_eq!(open.one("echo", ints([6])), Outcome::Succeeded(6.into()));
+}
+
+#[test]
+fn what_a_stuck_worker_does_not_give_back_dies_with_it_and_is_not_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut open = Bench::own(1).ahead().open();
+    for node in 0..50 {
+        open.start(node, "echo", ints([1]));
+    }
+    open.until(50);
+    let notes = folder.path().join("notes");
+    open.start(50, "freeze", vec![]);
+    for node in 51..55 {
+        open.start(
+            node,
+            "note",
+            vec![notes.to_str().unwrap().into(), node.to_string().into(), 0.0.into()],
+        );
+    }
+    open.started(50);
+    open.stop(50, Stop::Stop);
+    let told = open.until(5);
+    assert_eq!(told.outcome(50), Outcome::Cancelled);
+    assert!((51..55).all(|node| matches!(told.outcome(node), Outcome::Succeeded(_))));
+    assert_eq!(fs::read_to_string(notes).unwrap(), "51\n52\n53\n54\n");
+}
+
+#[test]
+fn a_call_is_taken_back_while_its_worker_gets_ready() {
+    let mut open = Bench::processes(1).initializer("sleep", vec!["1day".into()]).open();
+    open.start(0, "echo", ints([1]));
+    open.stop(0, Stop::Recall);
+    open.start(1, "echo", ints([1]));
+    open.stop(1, Stop::Stop);
+    assert_eq!(open.until(2).recalled, [0, 1].into());
 }
 
 #[test]
