@@ -483,9 +483,14 @@ pub fn require(program: &str) -> bool {
     let required = std::env::var_os("JOBRUN_TEST_REQUIRE").is_some_and(|value| value == "all");
     assert!(found || !required, "{program} is required and not installed");
     if !found {
-        say(&format!("skipped: {program} is not installed"));
+        skipped(&format!("{program} is not installed"));
     }
     found
+}
+
+/// Says that a test is skipped and why.
+pub fn skipped(why: &str) {
+    say(&format!("skipped: {why}"));
 }
 
 fn is_program(path: &Path) -> bool {

@@ -7,6 +7,7 @@ mod interrupts;
 mod limits;
 mod maps;
 mod states;
+mod strain;
 mod waits;
 mod workers;
 
