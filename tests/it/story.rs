@@ -208,6 +208,16 @@ impl Running {
         family.iter().map(|(pid, _)| *pid).filter(|pid| !is_parent(*pid)).collect()
     }
 
+    /// The worker processes of this story.
+    pub fn workers(&self) -> Vec<Pid> {
+        let mut leaves = self.leaves();
+        leaves.retain(|pid| {
+            let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
+            fs::read_to_string(path).is_ok_and(|line| line.contains("--jobrun-worker"))
+        });
+        leaves
+    }
+
     /// Its exit status. It is killed if it does not end.
     fn wait(&mut self) -> ExitStatus {
         let (done, is_done) = mpsc::channel::<()>();
