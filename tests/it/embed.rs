@@ -102,7 +102,12 @@ fn a_function_that_overruns_is_timed_out_while_its_thread_goes_on() {
     let manifest = Manifest::new("stuck")
         .executor(Executor::thread().max_workers(2))
         .task(Task::call("stuck", "stuck").timeout(Duration::from_millis(20)))
-        .task(Task::call("after", "echo").args([1]).after(["stuck"]).when(jobrun::graph::When::Always))
+        .task(
+            Task::call("after", "echo")
+                .args([1])
+                .after(["stuck"])
+                .when(jobrun::graph::When::Always),
+        )
         .wait(Wait::new());
     let job = job(&manifest, &functions);
     let finished = Runner::new(&job).functions(functions).run().unwrap();

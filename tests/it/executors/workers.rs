@@ -15,7 +15,8 @@ use jobrun::value::Value;
 use jobrun::work::{Notice, Stop};
 use tempfile::TempDir;
 
-use super::bench::{Bench, Open, RUN, Told, fake, ints, logged, logging, own_functions};
+use super::bench::{Bench, Open, RUN, Told, fake, ints, logged, logging};
+use crate::story::own_functions;
 
 #[test]
 fn a_worker_that_cannot_be_started_breaks_the_executor() {
