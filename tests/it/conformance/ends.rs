@@ -130,7 +130,9 @@ fn c86_no_worker_is_started_after_the_stop() {
         let running = story.spawn();
         let knocks: Vec<_> = (0..3).map(|_| door.knock()).collect();
         // All three are replaced while the run is stopped.
-        knocks.into_iter().for_each(|knock| knock.answer("go"));
+        for knock in knocks {
+            knock.answer("go");
+        }
         running.signal(Signal::INT);
         running.signal(Signal::INT);
         let end = running.end();

@@ -209,7 +209,9 @@ fn acting(
 ) -> Bench {
     let say = |name: &str, messages: &[FromWorker]| {
         let mut bytes = Vec::new();
-        messages.iter().for_each(|message| message.encode(&mut bytes).unwrap());
+        for message in messages {
+            message.encode(&mut bytes).unwrap();
+        }
         let path = folder.path().join(name);
         fs::write(&path, bytes).unwrap();
         format!("dd bs=64k count=1 of=/dev/null 2>/dev/null; cat {}", path.display())
