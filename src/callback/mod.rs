@@ -23,7 +23,7 @@ use crate::exit::Exit;
 use crate::functions::Functions;
 use crate::job::Job;
 use crate::ledger::CallbackRecord;
-use crate::outcome::State;
+use crate::outcome::{Return, State};
 use crate::shape::{self, RunView};
 use crate::traceparent::Trace;
 use crate::value::Value;
@@ -187,9 +187,8 @@ fn payload(run: &RunView<'_>, due: &Due) -> (Value, &'static str) {
         None => (shape::job_value(run), Exit::of(&run.job.graph, run.ledger).word()),
         Some(gate) if run.job.graph.is_gate(gate) => {
             let task = run.job.graph.task_of(gate);
-            let success = run.ledger.group(task).is_some_and(|group| group.success);
-            let state = if success { "succeeded" } else { "failed" };
-            (shape::group_value(run, task), state)
+            let verdict = run.ledger.group(task).map_or(State::Failed, Return::verdict);
+            (shape::group_value(run, task), verdict.word())
         }
         Some(node) => (shape::future_value(run, node), run.record(node).state.word()),
     }

@@ -507,9 +507,13 @@ impl<'g> Checker<'g> {
         let due = self.group_due(now, id);
         let success = verdict(due, fault || empty && unreached);
         let met = matches!(due, Some(Because::FirstSuccess | Because::Succeeded));
-        if group.interrupted && !met && members().any(|state| state == State::Cancelled) {
+        let lost = group.overruled && !met && members().any(|state| state == State::Cancelled);
+        if lost && group.interrupted {
             assert!(due.is_some() && !how.success);
             assert_eq!(how.because, Because::Interrupt);
+        } else if lost && (!fault || self.forgives(id)) {
+            assert!(due.is_some() && !how.success);
+            assert_eq!(how.because, Because::Cancelled);
         } else {
             assert_eq!(how.success, success, "{id:?} {how:?}");
             assert_eq!(Some(how.because), due, "{id:?} {:?}", members().collect::<Vec<_>>());
@@ -707,7 +711,7 @@ fn due(
 fn verdict(because: Option<Because>, fault: bool) -> bool {
     match because {
         Some(Because::FirstSuccess | Because::Succeeded) => true,
-        Some(Because::Timeout | Because::Unreachable | Because::Interrupt) | None => false,
+        Some(Because::Timeout | Because::Unreachable) | None => false,
         Some(_) => !fault,
     }
 }
