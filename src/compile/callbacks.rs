@@ -89,6 +89,12 @@ fn triggers(
         }
         return Vec::new();
     };
+    if on.0.is_empty() {
+        let fault = Diagnostic::error("wrong-value", "`on` is empty: this is never called")
+            .at(on.range())
+            .hint("say what it is called for, such as on = \"done\" or on = \"failure\"");
+        context.fault(fault);
+    }
     let mut triggers = Vec::with_capacity(on.0.len());
     for word in &on.0 {
         let known = Trigger::ALL.into_iter().find(|trigger| trigger.word() == word.word());

@@ -13,7 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{self, MAX_FUTURES, Size};
 use crate::id::{ExecutorId, ResourceId, TaskId};
 use crate::job::{Action, ArgsSpec, CommandSpec, Items, Spec};
-use crate::manifest::{CALL_KEYS, Limit, MapSource, Spanned, Task};
+use crate::manifest::{self, CALL_KEYS, Limit, MapSource, Spanned, Task};
 
 /// How long a stopped attempt has to end by itself where nothing else is said.
 const USUAL_GRACE: Duration = Duration::from_secs(5);
@@ -94,6 +94,18 @@ fn too_many_edges(task: &Spanned<Task>) -> Diagnostic {
 fn check_defaults(context: &mut Context<'_>, defaults: &Task) {
     if let (Some(call), Some(run)) = (&defaults.call, &defaults.run) {
         context.fault(both_actions("`[defaults]`", call.entry(), run.entry()));
+    }
+    if let Some(shell) = &defaults.shell {
+        refuse_empty_shell(context, shell);
+    }
+}
+
+fn refuse_empty_shell(context: &mut Context<'_>, shell: &Spanned<manifest::Items<String>>) {
+    if shell.first().is_none_or(|program| program.is_empty()) {
+        let fault = Diagnostic::error("wrong-value", "`shell` names no program")
+            .at(shell.range())
+            .hint("write a shell and its flags, such as [\"bash\", \"-c\"]");
+        context.fault(fault);
     }
 }
 
@@ -210,20 +222,15 @@ impl<'a> View<'a> {
 
     fn refuse_shell_of_argv(&self, context: &mut Context<'_>) {
         let Some(shell) = &self.task.shell else { return };
-        let argv = pick!(self, run)
-            .is_some_and(|run| matches!(run.value, crate::manifest::Program::Argv(_)));
+        let argv =
+            pick!(self, run).is_some_and(|run| matches!(run.value, manifest::Program::Argv(_)));
         if argv && self.kind == Some(Kind::Run) {
             let fault = Diagnostic::error("does-not-suit", "a list in `run` uses no shell")
                 .at(shell.entry())
                 .hint("leave `shell` out, or write the script as one string");
             context.fault(fault);
         }
-        if shell.value.is_empty() {
-            let fault = Diagnostic::error("wrong-value", "`shell` names no program")
-                .at(shell.range())
-                .hint("write a shell and its flags, such as [\"bash\", \"-c\"]");
-            context.fault(fault);
-        }
+        refuse_empty_shell(context, shell);
     }
 
     fn executor(&self, context: &mut Context<'_>, limits: &Limits<'_>) -> ExecutorId {
