@@ -149,7 +149,7 @@ fn declared_reports(manifest: &Manifest) -> Vec<(&'static str, &Spanned<String>)
         ("html", &report.html),
         ("trace", &report.trace),
     ];
-    formats.into_iter().filter_map(|(format, path)| Some((format, path.as_ref()?))).collect()
+    formats.into_iter().filter_map(|(format, path)| Some((format, path.as_deref()?))).collect()
 }
 
 /// Refuses reports of which one would take the place of another.

@@ -83,7 +83,7 @@ impl<'a> Names<'a> {
                     .at(name.range())
                     .label("the second")
                     .hint("give one of them another name")
-                    .note(first.as_ref().and_then(Spanned::range), "the first"),
+                    .note(first.as_deref().and_then(Spanned::range), "the first"),
             );
             return;
         }

@@ -68,7 +68,8 @@ impl<T: Read> Read for Items<T> {
 
 impl<T: Read> Field for Given<T> {
     fn fill(&mut self, key: Span, node: &Node<'_>, reader: &mut Reader<'_>) -> bool {
-        *self = T::read(node, reader).map(|value| Spanned { value, span: node.span().into(), key });
+        *self = T::read(node, reader)
+            .map(|value| Box::new(Spanned { value, span: node.span().into(), key }));
         self.is_some()
     }
 

@@ -278,7 +278,7 @@ fn a_default_that_does_not_suit_a_task_is_passed_over() {
     let argv = job.graph.task(TaskId(0));
     assert_eq!((argv.timeout, argv.grace), (None, Duration::from_secs(5)));
     let call = job.graph.task(TaskId(1));
-    assert_eq!(call.timeout, Some(Duration::from_secs(300)));
+    assert_eq!(call.timeout, Some(Duration::from_mins(5)));
     assert!(matches!(call.size, Size::One));
     let Size::Group { members: 0, wait: Some(_) } = &job.graph.task(TaskId(2)).size else {
         panic!()
