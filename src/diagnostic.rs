@@ -94,9 +94,14 @@ impl Source {
     /// The line and column of a byte; the end of the text for one beyond it.
     pub fn position(&self, byte: usize) -> Position {
         let byte = self.text.floor_char_boundary(byte);
-        let line = self.lines.partition_point(|&start| start <= byte);
+        let line = self.line(byte);
         let start = self.line_start(line);
         Position { line, column: self.text[start..byte].chars().count() + 1 }
+    }
+
+    /// The line of a byte, counted from 1; the last line for one beyond the text.
+    pub fn line(&self, byte: usize) -> usize {
+        self.lines.partition_point(|&start| start <= byte)
     }
 
     /// Where a line that is counted from 1 starts; the end of the text for one beyond it.

@@ -233,7 +233,7 @@ pub(super) fn program(
         Program::Script(script) => {
             let script = Spanned { value: script.clone(), span: program.span, key: program.key };
             let clean = !refuse_nul(context, &script, script.range());
-            if !clean || has_expression(context, &script) {
+            if !clean || has_expression(context, &script, scope) {
                 return None;
             }
             let shell = shell.map_or_else(
@@ -246,7 +246,7 @@ pub(super) fn program(
 }
 
 /// Refuses a script with a template: a value put into it could become code.
-fn has_expression(context: &mut Context<'_>, script: &Spanned<String>) -> bool {
+fn has_expression(context: &mut Context<'_>, script: &Spanned<String>, scope: Scope) -> bool {
     let Some(range) = template::find(script) else { return false };
     let expression = script.get(range.clone()).unwrap_or_default();
     let fault = Diagnostic::error(
@@ -254,10 +254,17 @@ fn has_expression(context: &mut Context<'_>, script: &Spanned<String>) -> bool {
         "a template cannot be used in a script, where its value could become code",
     )
     .at(context.inside(script, Some(&range)))
-    .hint(format!(
-        "pass the value through the environment: env = {{ VALUE = \"{expression}\" }}, and write \
-         \"$VALUE\" in the script"
-    ));
+    .hint(if scope.future {
+        format!(
+            "pass the value as an argument: run = [\"sh\", \"-c\", 'echo \"$1\"', \"sh\", \
+             \"{expression}\"]; the whole future is on standard input, as JSON"
+        )
+    } else {
+        format!(
+            "pass the value through the environment: env = {{ VALUE = \"{expression}\" }}, and \
+             write \"$VALUE\" in the script"
+        )
+    });
     context.fault(fault);
     true
 }

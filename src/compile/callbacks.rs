@@ -89,6 +89,12 @@ fn triggers(
         }
         return Vec::new();
     };
+    if on.0.is_empty() {
+        let fault = Diagnostic::error("wrong-value", "`on` is empty: this is never called")
+            .at(on.range())
+            .hint("say what it is called for, such as on = \"done\" or on = \"failure\"");
+        context.fault(fault);
+    }
     let mut triggers = Vec::with_capacity(on.0.len());
     for word in &on.0 {
         let known = Trigger::ALL.into_iter().find(|trigger| trigger.word() == word.word());
@@ -157,10 +163,10 @@ fn action(
     declared: &Spanned<manifest::Callback>,
 ) -> Option<CallbackAction> {
     let keys = [
-        ("log", declared.log.as_ref().map(Spanned::entry)),
-        ("run", declared.run.as_ref().map(Spanned::entry)),
-        ("post", declared.post.as_ref().map(Spanned::entry)),
-        ("call", declared.call.as_ref().map(Spanned::entry)),
+        ("log", declared.log.as_deref().map(Spanned::entry)),
+        ("run", declared.run.as_deref().map(Spanned::entry)),
+        ("post", declared.post.as_deref().map(Spanned::entry)),
+        ("call", declared.call.as_deref().map(Spanned::entry)),
     ];
     let given: Vec<_> = keys.into_iter().filter_map(|(key, at)| Some((key, at?))).collect();
     match given.as_slice() {
@@ -198,8 +204,8 @@ fn action(
         return self::post(context, post);
     }
     let arguments = Arguments {
-        args: declared.args.as_ref(),
-        with: declared.with.as_ref(),
+        args: declared.args.as_deref(),
+        with: declared.with.as_deref(),
         usual: 1,
         broken: CALL_KEYS.iter().any(|key| declared.broken.contains(key)),
     };
@@ -209,8 +215,8 @@ fn action(
 
 /// Says which arguments are there without a call.
 fn refuse_arguments(context: &mut Context<'_>, declared: &manifest::Callback) {
-    let args = declared.args.as_ref().map(Spanned::entry);
-    let with = declared.with.as_ref().map(Spanned::entry);
+    let args = declared.args.as_deref().map(Spanned::entry);
+    let with = declared.with.as_deref().map(Spanned::entry);
     for (key, place) in [("args", args), ("with", with)] {
         if let Some(place) = place {
             let message = format!("`{key}` only suits `call`, which this callback has not");

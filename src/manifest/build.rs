@@ -19,7 +19,7 @@ use crate::work::ResultKind;
 
 #[expect(clippy::unnecessary_wraps, reason = "it makes the value of a key, which may be absent")]
 fn given<T>(value: impl Into<T>) -> Given<T> {
-    Some(Spanned::from(value.into()))
+    Some(Box::new(Spanned::from(value.into())))
 }
 
 fn items<T, U: Into<T>>(values: impl IntoIterator<Item = U>) -> Items<T> {
@@ -151,7 +151,7 @@ impl Executor {
     /// At most so many futures run here at once; 0 is a fault when the job is compiled.
     #[must_use]
     pub fn max_workers(mut self, workers: u32) -> Self {
-        self.max_workers = NonZeroU32::new(workers).map(Spanned::from);
+        self.max_workers = NonZeroU32::new(workers).and_then(given);
         if self.max_workers.is_none() {
             self.broken.push("max_workers = 0");
         }

@@ -174,7 +174,7 @@ table! {
 table! {
     /// When and how often a failed attempt is followed by another.
     pub struct Retry is "a `retry`" {
-        /// How many more attempts there may be.
+        /// How many more attempts there may be. Default: 1.
         pub count: Given<u32> = 3,
         /// The pause before the second attempt. Default: none.
         pub delay: Given<Limit> = "1s",
