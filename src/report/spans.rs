@@ -134,7 +134,7 @@ impl<'a> Spans<'a> {
 
     /// An attempt ended.
     pub fn ended(&mut self, done: &Done) {
-        let Some(span) = self.attempts.remove(&done.node) else { return };
+        let Some(span) = take(&mut self.attempts, done.node) else { return };
         span.record("state", done.outcome.state().word());
         if let Some(code) = done.child.as_ref().and_then(|child| child.exit_code) {
             span.record("exit_code", code);
@@ -144,11 +144,11 @@ impl<'a> Spans<'a> {
     /// A future reached its final state.
     pub fn settled(&mut self, node: NodeId, state: State) {
         // A call that ran too long ends for its future before its worker is free.
-        if let Some(span) = self.attempts.remove(&node) {
+        if let Some(span) = take(&mut self.attempts, node) {
             span.record("state", state.word());
         }
         let word = state.word();
-        if let Some(span) = self.futures.remove(&node) {
+        if let Some(span) = take(&mut self.futures, node) {
             span.record("state", word);
             sized_event!(self.many, parent: &span, state = word, "done");
         } else {
@@ -165,4 +165,9 @@ impl<'a> Spans<'a> {
         let state = exit.word();
         info!(target: "jobrun", parent: &self.whole, state, "finished");
     }
+}
+
+/// Takes the span of a node out. Where nobody listens there is none, and a look-up would still hash.
+fn take(spans: &mut HashMap<NodeId, Span>, node: NodeId) -> Option<Span> {
+    if spans.is_empty() { None } else { spans.remove(&node) }
 }
