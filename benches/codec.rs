@@ -20,7 +20,6 @@ fn call() -> ToWorker<'static> {
     ToWorker::Call {
         id: 1_000_000,
         ahead: true,
-        announce: true,
         future: "sum[12345]".into(),
         attempt: 1,
         worker: 2,

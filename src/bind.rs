@@ -89,7 +89,7 @@ impl<'a> Binder<'a> {
                 facts.extend(attempt.units.iter().map(|(resource, units)| {
                     (self.slots[resource.index()].clone(), joined(units).into())
                 }));
-                self.command(command, &scope, facts).map(Work::Run)
+                self.command(command, &scope, facts).map(|it| Work::Run(Box::new(it)))
             }
         };
         work.map_err(|message| Failure::new(FailureKind::Template, message))

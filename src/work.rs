@@ -17,7 +17,7 @@ pub enum Work {
     /// Call a registered function.
     Call(Call),
     /// Run a child process.
-    Run(Command),
+    Run(Box<Command>),
 }
 
 /// A call of a registered function.

@@ -103,7 +103,7 @@ impl Backend for Local {
             Work::Run(command) => {
                 let key = ChildAttempts::key(node);
                 let name = format!("{}-{attempt}", self.job.graph.name(node));
-                let request = Request { key, name, command, timeout, grace, live };
+                let request = Request { key, name, command: *command, timeout, grace, live };
                 self.children.start(request, attempt, announce, span, &pool.workers);
             }
         }

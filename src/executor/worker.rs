@@ -47,7 +47,11 @@ fn serve(functions: &Functions) -> std::io::Result<()> {
     let desk = Arc::new(Desk {
         state: Mutex::default(),
         changed: Condvar::new(),
-        input: Mutex::new(Input { stream: input, decoder: Decoder::default() }),
+        input: Mutex::new(Input {
+            stream: input,
+            decoder: Decoder::default(),
+            buffer: vec![0; 16 << 10].into(),
+        }),
         output: Mutex::new(output),
     });
     let listener = Arc::clone(&desk);
@@ -97,6 +101,7 @@ struct State {
 struct Input {
     stream: File,
     decoder: Decoder,
+    buffer: Box<[u8]>,
 }
 
 /// Something to do, in the order it was asked for.
@@ -109,7 +114,6 @@ enum Task {
 struct Asked {
     id: u64,
     ahead: bool,
-    announce: bool,
     future: String,
     attempt: u32,
     worker: u32,
@@ -143,9 +147,9 @@ impl Desk {
                     say(&FromWorker::Ready(make(functions, &context, call).err()), &mut out);
                 }
                 Task::Call(asked) => {
-                    let Asked { id, announce, future, attempt, worker, call, .. } = asked;
+                    let Asked { id, ahead, future, attempt, worker, call } = asked;
                     let started = origin.elapsed();
-                    if announce {
+                    if ahead {
                         say(&FromWorker::Started { id, at: started }, &mut out);
                     }
                     self.send(&mut out)?;
@@ -217,15 +221,14 @@ impl Desk {
     /// Waits for bytes and takes note of what they say.
     fn read(&self) {
         let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
-        let Input { stream, decoder } = &mut *input;
-        let mut bytes = [0; 16 << 10];
+        let Input { stream, decoder, buffer } = &mut *input;
         let read = loop {
-            match stream.read(&mut bytes) {
+            match stream.read(buffer) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 other => break other.unwrap_or(0),
             }
         };
-        decoder.feed(&bytes[..read]);
+        decoder.feed(&buffer[..read]);
         let mut state = self.lock();
         // The runner is gone, or speaks another language: either way there is nobody to serve.
         state.closed = read == 0
@@ -242,9 +245,9 @@ impl Desk {
         state.waiting.push_back(match message {
             ToWorker::Hello { hello, dir } => Task::Greet { hello, dir: dir.into_owned() },
             ToWorker::Initialize(call) => Task::Initialize(call.into_owned()),
-            ToWorker::Call { id, ahead, announce, future, attempt, worker, call } => {
+            ToWorker::Call { id, ahead, future, attempt, worker, call } => {
                 let (future, call) = (future.into_owned(), call.into_owned());
-                Task::Call(Asked { id, ahead, announce, future, attempt, worker, call })
+                Task::Call(Asked { id, ahead, future, attempt, worker, call })
             }
             ToWorker::Recall { id } => {
                 let place = state

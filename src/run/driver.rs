@@ -46,6 +46,8 @@ pub struct Driver<'a, B> {
     broken: Vec<Option<String>>,
     /// Whether any observer wants output as it comes.
     live: bool,
+    /// When the driver last heard something. All that follows from it happens at that moment.
+    now: Time,
     seq: u64,
 }
 
@@ -74,19 +76,22 @@ impl<'a, B: Backend> Driver<'a, B> {
             deadlines: BinaryHeap::new(),
             abandoned: HashSet::new(),
             broken: vec![None; job.graph.executors().len()],
+            now: Time::ZERO,
             seq: 0,
         }
     }
 
     /// Runs the job until every future and every callback has ended.
     pub fn run(mut self) -> Ledger {
+        self.now = self.backend.now();
         self.emit(Event::JobStarted);
-        self.schedule.start(self.backend.now());
+        self.schedule.start(self.now);
         self.work_off();
         self.ledger.finished = self.backend.now();
         self.callbacks.job_ended(&view(self.job, self.facts, &self.ledger));
         self.work_off();
-        self.ledger.finished = self.backend.now();
+        self.now = self.backend.now();
+        self.ledger.finished = self.now;
         for (place, peak) in self.ledger.peak_running.iter_mut().enumerate() {
             *peak = self.backend.peak_running(ExecutorId(place as u32));
         }
@@ -105,7 +110,9 @@ impl<'a, B: Backend> Driver<'a, B> {
             if self.schedule.is_finished() && self.callbacks.is_idle() {
                 return;
             }
-            match self.backend.next(self.next_deadline()) {
+            let notice = self.backend.next(self.next_deadline());
+            self.now = self.backend.now();
+            match notice {
                 Some(notice) => self.notice(notice),
                 None => self.tick(),
             }
@@ -119,7 +126,7 @@ impl<'a, B: Backend> Driver<'a, B> {
 
     /// Something's time has come.
     fn tick(&mut self) {
-        let now = self.backend.now();
+        let now = self.now;
         let mut any_call = false;
         while let Some(Reverse((at, node, attempt))) = self.deadlines.peek().copied() {
             if at > now {
@@ -191,7 +198,7 @@ impl<'a, B: Backend> Driver<'a, B> {
                 });
             }
             Err(failure) => {
-                let now = self.backend.now();
+                let now = self.now;
                 self.ended(Done {
                     node,
                     attempt,
@@ -263,7 +270,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             }
             Notice::Ended(done) => self.ended(done),
             Notice::Recalled { node, .. } => {
-                self.schedule.recalled(self.backend.now(), node);
+                self.schedule.recalled(self.now, node);
             }
             Notice::Broken { executor, message } => self.broke(executor, message),
             Notice::Warning(message) => self.emit(Event::Warning { message }),
@@ -291,8 +298,8 @@ impl<'a, B: Backend> Driver<'a, B> {
 
     /// An attempt ended: its record is written, then the schedule decides what that means.
     fn ended(&mut self, done: Done) {
-        let (node, now) = (done.node, self.backend.now());
-        if self.abandoned.remove(&(node, done.attempt)) {
+        let (node, now) = (done.node, self.now);
+        if !self.abandoned.is_empty() && self.abandoned.remove(&(node, done.attempt)) {
             self.schedule.freed(now, node);
             return;
         }
@@ -354,12 +361,12 @@ impl<'a, B: Backend> Driver<'a, B> {
             ),
         });
         self.broken[executor.index()] = Some(message);
-        self.schedule.broke(self.backend.now(), executor);
+        self.schedule.broke(self.now, executor);
     }
 
     /// The first signal stops the run in order, a second one at once.
     fn interrupted(&mut self, signal: i32) {
-        let now = self.backend.now();
+        let now = self.now;
         if self.ledger.interrupted.is_none() {
             self.ledger.interrupted = Some(signal);
             self.emit(Event::Interrupted { signal });
@@ -392,7 +399,7 @@ impl<'a, B: Backend> Driver<'a, B> {
     }
 
     fn emit(&mut self, event: Event) {
-        let stamped = Stamped { seq: self.seq, at: self.backend.now(), event };
+        let stamped = Stamped { seq: self.seq, at: self.now, event };
         self.seq += 1;
         for observer in &mut self.observers {
             let view = view(self.job, self.facts, &self.ledger);

@@ -93,7 +93,7 @@ fn bind(job: &Job, node: u32) -> Result<Work, String> {
 
 fn command(work: Work) -> Command {
     match work {
-        Work::Run(command) => command,
+        Work::Run(command) => *command,
         Work::Call(call) => panic!("a call of {}", call.function),
     }
 }

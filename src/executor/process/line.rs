@@ -202,7 +202,6 @@ impl Line {
             let said = worker.peer.say(&ToWorker::Call {
                 id: self.last_id,
                 ahead,
-                announce: ahead || attempt.announce,
                 future: (self.executor.names)(attempt.node).into(),
                 attempt: attempt.number,
                 worker: self.books.number.unwrap_or_default(),
@@ -212,6 +211,10 @@ impl Line {
             match said {
                 Ok(()) => {
                     worker.calls += 1;
+                    if !ahead {
+                        // It starts at once. To hear that from the worker would cost a round trip.
+                        self.books.started(&flight.attempt, sent);
+                    }
                     self.flights.push_back(flight);
                 }
                 Err(error) => {
@@ -281,11 +284,10 @@ impl Line {
     pub(super) fn react(&mut self, ready: Ready) {
         let Some(worker) = &mut self.worker else { return };
         worker.peer.flush();
-        if ready.errors {
-            self.read_errors();
-        }
         if ready.output || ready.end {
-            self.listen();
+            self.listen(ready.errors);
+        } else if ready.errors {
+            self.read_errors();
         }
         if ready.end {
             self.read_errors();
@@ -326,15 +328,18 @@ impl Line {
         }
     }
 
-    /// Reads what the worker says and acts on it.
-    fn listen(&mut self) {
+    /// Reads what the worker says and acts on it; `errors` says whether it wrote to standard error.
+    fn listen(&mut self, errors: bool) {
         let now = self.executor.clock.now();
         let Some(worker) = &mut self.worker else { return };
         if worker.peer.read_output() {
             worker.heard = Instant::now();
         }
-        // What a call wrote was written before its end was told.
-        self.read_errors();
+        // What a call wrote was written before its end was told. If several may have ended by now,
+        // the later ones may have written since that was looked at.
+        if errors || self.flights.front().is_some_and(|first| first.ahead) {
+            self.read_errors();
+        }
         loop {
             let Some(worker) = &mut self.worker else { return };
             let result = match worker.peer.next_message() {

@@ -30,6 +30,8 @@ pub(super) struct Peer {
     output_open: bool,
     errors_open: bool,
     last_words: Vec<u8>,
+    /// Where bytes are read to.
+    buffer: Box<[u8]>,
 }
 
 /// What there is to do.
@@ -53,6 +55,7 @@ impl Peer {
             output_open: true,
             errors_open: true,
             last_words: Vec::new(),
+            buffer: vec![0; 16 << 10].into(),
         })
     }
 
@@ -85,7 +88,8 @@ impl Peer {
     /// Reads what is there. Gives whether anything came.
     pub(super) fn read_output(&mut self) -> bool {
         let decoder = &mut self.decoder;
-        let (any, open) = read_all(&self.process.output, |bytes| decoder.feed(bytes));
+        let take = |bytes: &[u8]| decoder.feed(bytes);
+        let (any, open) = read_all(&self.process.output, &mut self.buffer, take);
         if !open {
             // Nothing more will be heard of it, so it is of no use, whatever it still does. Most
             // likely it is about to end, and how it does so is worth knowing.
@@ -109,7 +113,8 @@ impl Peer {
     /// Gives what is there on standard error.
     pub(super) fn read_errors(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
-        let (_, open) = read_all(&self.process.errors, |bytes| all.extend_from_slice(bytes));
+        let take = |bytes: &[u8]| all.extend_from_slice(bytes);
+        let (_, open) = read_all(&self.process.errors, &mut self.buffer, take);
         self.errors_open = open;
         self.last_words.extend_from_slice(&all);
         let surplus = self.last_words.len().saturating_sub(LAST_WORDS);
@@ -132,10 +137,9 @@ impl Peer {
 
     /// Waits until there is something to do here or the bell rings.
     pub(super) fn wait(&self, bell: &Bell, timeout: Option<Duration>) -> Ready {
-        let mut fds = vec![
-            PollFd::new(&bell.0, PollFlags::IN),
-            PollFd::new(&self.process.end, PollFlags::IN),
-        ];
+        let mut fds = Vec::with_capacity(5);
+        fds.push(PollFd::new(&bell.0, PollFlags::IN));
+        fds.push(PollFd::new(&self.process.end, PollFlags::IN));
         // Output comes before errors: what a call printed was written before its end was told, so
         // when the end is seen here, the print is seen too.
         if self.output_open {
@@ -200,16 +204,15 @@ fn poll_for(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> rustix::io::Re
 }
 
 /// Reads until there is nothing more for now. Gives whether anything came and whether more may.
-fn read_all(fd: impl AsFd, mut take: impl FnMut(&[u8])) -> (bool, bool) {
+fn read_all(fd: impl AsFd, buffer: &mut [u8], mut take: impl FnMut(&[u8])) -> (bool, bool) {
     let mut any = false;
-    let mut bytes = [0; 16 << 10];
     loop {
-        match rustix::io::read(&fd, &mut bytes) {
+        match rustix::io::read(&fd, &mut *buffer) {
             Ok(0) => return (any, false),
             Ok(count) => {
                 any = true;
-                take(&bytes[..count]);
-                if count < bytes.len() {
+                take(&buffer[..count]);
+                if count < buffer.len() {
                     return (any, true);
                 }
             }

@@ -39,10 +39,9 @@ pub enum ToWorker<'a> {
         /// Names this call in all that is said of it.
         id: u64,
         /// Whether other calls may be sent before this one is done. The worker then listens while
-        /// it works.
+        /// it works, and says [`FromWorker::Started`] before it begins, so that after its death it
+        /// is known what it had begun.
         ahead: bool,
-        /// Whether a [`FromWorker::Started`] is wanted.
-        announce: bool,
         /// The name of the future.
         future: Cow<'a, str>,
         /// Its attempt.
@@ -66,7 +65,7 @@ pub enum FromWorker {
     Hello(Hello),
     /// The initializer ended, perhaps with a failure.
     Ready(Option<Failure>),
-    /// A call began.
+    /// A call that was sent ahead is about to begin.
     Started {
         /// The call.
         id: u64,
@@ -222,10 +221,10 @@ impl Message for ToWorker<'_> {
                 out.byte(2);
                 out.call(call)
             }
-            Self::Call { id, ahead, announce, future, attempt, worker, call } => {
+            Self::Call { id, ahead, future, attempt, worker, call } => {
                 out.byte(3);
                 out.number((*id).into());
-                out.byte(u8::from(*ahead) | u8::from(*announce) << 1);
+                out.byte(u8::from(*ahead));
                 out.text(future);
                 out.number((*attempt).into());
                 out.number((*worker).into());
@@ -243,22 +242,14 @@ impl Message for ToWorker<'_> {
         Ok(match kind {
             1 => Self::Hello { hello: Hello::read(fields)?, dir: fields.text()?.into() },
             2 => Self::Initialize(Cow::Owned(fields.call()?)),
-            3 => {
-                let id = fields.number()?;
-                let flags = fields.byte()?;
-                if flags > 3 {
-                    return Err(ProtocolError::Malformed("an unknown flag"));
-                }
-                Self::Call {
-                    id,
-                    ahead: flags & 1 != 0,
-                    announce: flags & 2 != 0,
-                    future: fields.text()?.into(),
-                    attempt: fields.number()?,
-                    worker: fields.number()?,
-                    call: Cow::Owned(fields.call()?),
-                }
-            }
+            3 => Self::Call {
+                id: fields.number()?,
+                ahead: fields.flag()?,
+                future: fields.text()?.into(),
+                attempt: fields.number()?,
+                worker: fields.number()?,
+                call: Cow::Owned(fields.call()?),
+            },
             4 => Self::Recall { id: fields.number()? },
             _ => return Err(ProtocolError::Malformed("an unknown kind")),
         })

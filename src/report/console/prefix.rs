@@ -54,6 +54,9 @@ impl Prefixer {
 
     /// What a future left without a newline at its end.
     pub(super) fn end(&mut self, node: NodeId) -> Vec<(Stream, Vec<u8>)> {
+        if self.partial.is_empty() {
+            return Vec::new();
+        }
         [Stream::Stdout, Stream::Stderr]
             .into_iter()
             .filter_map(|stream| Some((stream, self.partial.remove(&(node, stream))?.bytes)))

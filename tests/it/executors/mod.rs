@@ -319,7 +319,7 @@ fn children_and_calls_share_the_numbers_of_the_workers() {
     open.started(0);
     open.start_work(
         1,
-        Work::Run(jobrun::work::Command {
+        Work::Run(Box::new(jobrun::work::Command {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), "echo $JOBRUN_WORKER".into()],
             env: vec![],
@@ -327,7 +327,7 @@ fn children_and_calls_share_the_numbers_of_the_workers() {
             stdin: None,
             ok_exit: Arc::new([0]),
             result: ResultKind::Text,
-        }),
+        })),
     );
     let done = loop {
         if let Notice::Ended(done) = open.next() {

@@ -566,7 +566,7 @@ fn call() -> Work {
 }
 
 fn child() -> Work {
-    Work::Run(Command {
+    Work::Run(Box::new(Command {
         program: "true".into(),
         args: Vec::new(),
         env: Vec::new(),
@@ -574,5 +574,5 @@ fn child() -> Work {
         stdin: None,
         ok_exit: Arc::from([0]),
         result: ResultKind::Auto,
-    })
+    }))
 }
