@@ -208,7 +208,9 @@ fn acting(
 ) -> Bench {
     let say = |name: &str, messages: &[FromWorker]| {
         let mut bytes = Vec::new();
-        messages.iter().for_each(|message| message.encode(&mut bytes).unwrap());
+        for message in messages {
+            message.encode(&mut bytes).unwrap();
+        }
         let path = folder.path().join(name);
         fs::write(&path, bytes).unwrap();
         format!("dd bs=64k count=1 of=/dev/null 2>/dev/null; cat {}", path.display())
@@ -283,7 +285,7 @@ fn nothing_is_made_again_that_a_worker_gone_mad_may_have_made() {
 }
 
 #[test]
-fn what_a_stuck_worker_does_not_give_back_dies_with_it_and_is_not_made_again() {
+fn what_a_stuck_worker_never_started_is_made_once_by_another() {
     let folder = tempfile::tempdir().unwrap();
     let mut open = Bench::own(1).ahead().open();
     for node in 0..50 {
