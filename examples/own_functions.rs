@@ -1,11 +1,17 @@
-//! A program with functions of its own: the worker processes of its jobs are this program again.
+//! jobrun with more functions: the same command line, and manifests may call what is registered here.
+//! The worker processes of its jobs are this program again.
+//!
+//! ```sh
+//! cargo run --example own_functions -- MANIFEST
+//! ```
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it shows what becomes of output")]
 
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use jobrun::cli;
 use jobrun::executor::worker;
 use jobrun::functions::{Context, Functions};
 
@@ -15,10 +21,7 @@ fn main() -> ExitCode {
     if let Some(code) = worker::serve_if_asked(&functions) {
         return code.into();
     }
-    for name in functions.names() {
-        println!("{name}");
-    }
-    ExitCode::SUCCESS
+    cli::main(&functions)
 }
 
 /// The built-in functions and these.

@@ -25,20 +25,9 @@ pub struct Position {
     pub column: usize,
 }
 
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Nothing can run.
-    Error,
-    /// It can run, and probably not as meant.
-    Warning,
-}
-
-/// One thing that is wrong.
+/// One thing that is wrong, so that nothing can run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
-    pub severity: Severity,
     /// A stable word in kebab-case for programs, for example `unknown-key`.
     pub code: &'static str,
     /// What is wrong, in one line.
@@ -105,9 +94,14 @@ impl Source {
     /// The line and column of a byte; the end of the text for one beyond it.
     pub fn position(&self, byte: usize) -> Position {
         let byte = self.text.floor_char_boundary(byte);
-        let line = self.lines.partition_point(|&start| start <= byte);
+        let line = self.line(byte);
         let start = self.line_start(line);
         Position { line, column: self.text[start..byte].chars().count() + 1 }
+    }
+
+    /// The line of a byte, counted from 1; the last line for one beyond the text.
+    pub fn line(&self, byte: usize) -> usize {
+        self.lines.partition_point(|&start| start <= byte)
     }
 
     /// Where a line that is counted from 1 starts; the end of the text for one beyond it.
@@ -121,7 +115,6 @@ impl Diagnostic {
     /// An error.
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
         Self {
-            severity: Severity::Error,
             code,
             message: message.into(),
             span: None,
@@ -129,11 +122,6 @@ impl Diagnostic {
             hint: None,
             notes: Vec::new(),
         }
-    }
-
-    /// A warning.
-    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
     /// The same at a place, if there is one.
@@ -180,11 +168,7 @@ impl Diagnostic {
     /// How people are shown it: the message, its place with the lines of the source, and what to
     /// do. With `color`, in ANSI colours. Control characters of the source are made visible.
     pub fn render(&self, source: &Source, color: bool) -> String {
-        let level = match self.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
-        };
-        let title = level.primary_title(visible(&self.message)).id(self.code);
+        let title = Level::ERROR.primary_title(visible(&self.message)).id(self.code);
         let group = Group::with_title(title).elements(self.snippets(source));
         let group = match &self.hint {
             Some(hint) => group.element(Level::HELP.message(visible(hint))),
@@ -281,19 +265,14 @@ impl Faults {
         self.list.extend(other.list);
     }
 
-    /// Whether there is nothing, not even a warning.
+    /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many there are, warnings included.
+    /// How many there are.
     pub fn len(&self) -> usize {
         self.list.len()
-    }
-
-    /// Whether something is so wrong that nothing can run.
-    pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|fault| fault.severity == Severity::Error)
     }
 
     /// All of them, in the order in which they are kept.

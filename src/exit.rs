@@ -2,7 +2,7 @@
 
 use crate::graph::Graph;
 use crate::ledger::Ledger;
-use crate::outcome::Because;
+use crate::outcome::{Because, State};
 
 /// How a whole run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,9 @@ impl Exit {
 fn outside_failed(graph: &Graph, ledger: &Ledger) -> bool {
     graph.tasks().filter(|(id, task)| !graph.is_inside(*id) && !task.allow_failure).any(
         |(id, task)| match (&task.size, ledger.group(id)) {
-            (crate::graph::Size::Group { wait: Some(_), .. }, Some(group)) => !group.success,
+            (crate::graph::Size::Group { wait: Some(_), .. }, Some(group)) => {
+                group.verdict() == State::Failed
+            }
             _ => graph
                 .members(id)
                 .any(|node| ledger.record(crate::id::NodeId(node)).state.is_failure()),

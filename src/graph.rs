@@ -138,7 +138,11 @@ impl Amount {
     pub fn of(self, total: u32) -> u32 {
         match self {
             Self::Count(count) => count,
-            Self::Percent(percent) => (percent * f64::from(total) / 100.0).ceil() as u32,
+            // 16.1 % of 1000 is 161 and, in binary fractions, a hair more; that is not 162.
+            Self::Percent(percent) => {
+                let exact = percent * f64::from(total) / 100.0;
+                (exact * (1.0 - 4.0 * f64::EPSILON)).ceil() as u32
+            }
         }
     }
 }

@@ -2,19 +2,44 @@
 //! policies; jobrun compiles it into a graph of futures, runs the graph, and tells observers what
 //! happens. It is Python's `concurrent.futures` made declarative.
 //!
-//! The program is `jobrun MANIFEST`. This library is the same thing for programs that bring their
-//! own functions:
+//! The program is `jobrun MANIFEST`. The library is the same thing for programs that bring functions of
+//! their own:
 //!
 //! ```
-//! use jobrun::{Functions, Options, Runner, compile, read};
+//! use std::sync::Arc;
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let functions = Functions::builtin();
-//! functions_of_this_program(&functions);
-//! # fn functions_of_this_program(_: &Functions) {}
-//! # Ok(())
-//! # }
+//! use jobrun::compile::load;
+//! use jobrun::diagnostic::Source;
+//! use jobrun::{Functions, Options, Runner};
+//!
+//! let mut functions = Functions::builtin();
+//! functions.register("area", |width: u32, height: u32| Ok::<_, String>(width * height));
+//!
+//! let source = Arc::new(Source::new("areas.toml", r#"
+//!     [[task]]
+//!     name = "area"
+//!     call = "area"
+//!     args = ["{{ item }}", 10]
+//!     map  = [1, 2, 3]
+//! "#));
+//! let job = load(&source, &functions, &Options::default()).expect("the manifest is valid");
+//!
+//! let finished = Runner::new(&Arc::new(job)).functions(functions).run()?;
+//! assert_eq!(finished.exit.code(), 0);
+//! assert_eq!(finished.result("area"), Some(vec![10, 20, 30].into()));
+//! # Ok::<(), std::io::Error>(())
 //! ```
+//!
+//! A program whose jobs run children, or worker processes, calls [`init`] first in its `main`.
+//!
+//! | to … | see |
+//! |---|---|
+//! | read and compile a manifest | [`compile::load`] |
+//! | build a job without a manifest | [`Manifest::new`], [`compile()`] |
+//! | register functions | [`Functions::register`] |
+//! | run a job, watch it, stop it | [`Runner`], [`Observer`], [`Handle`] |
+//! | read what came of it | [`Finished`], [`ledger::Ledger`], [`report::Format::write`] |
+//! | run it under a virtual clock | [`Runner::run_on`], [`executor::mock::Mock`] |
 
 pub mod bind;
 pub mod callback;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::graph::Graph;
 use crate::id::{NodeId, TaskId};
 use crate::ledger::{Ledger, Record};
-use crate::outcome::{Cause, State};
+use crate::outcome::{Cause, Return, State};
 use crate::time::Time;
 
 /// How many futures there are, and how many of them stand where.
@@ -199,6 +199,7 @@ pub fn failed_groups<'a>(
     graph: &'a Graph,
     ledger: &'a Ledger,
 ) -> impl Iterator<Item = TaskId> + 'a {
-    let failed = |task: TaskId| ledger.group(task).is_some_and(|group| !group.success);
+    let verdict = |task: TaskId| ledger.group(task).map(Return::verdict);
+    let failed = move |task: TaskId| verdict(task) == Some(State::Failed);
     graph.tasks().map(|(task, _)| task).filter(move |&task| failed(task))
 }

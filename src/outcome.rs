@@ -198,6 +198,8 @@ pub enum Because {
     Timeout,
     /// The run was interrupted.
     Interrupt,
+    /// The job's wait had returned, and what this one waited for was cancelled. Of groups only.
+    Cancelled,
 }
 
 impl Because {
@@ -214,6 +216,7 @@ impl Because {
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
             Self::Interrupt => "interrupt",
+            Self::Cancelled => "cancelled",
         }
     }
 }
@@ -227,6 +230,18 @@ pub struct Return {
     pub after: Duration,
     /// Whether this is a success by the rule of exit code 0.
     pub success: bool,
+}
+
+impl Return {
+    /// The verdict on what was waited for: succeeded, failed, or cancelled if the job's wait took it
+    /// away before anything could be said, which counts for nothing.
+    pub const fn verdict(&self) -> State {
+        match self.because {
+            _ if self.success => State::Succeeded,
+            Because::Cancelled => State::Cancelled,
+            _ => State::Failed,
+        }
+    }
 }
 
 /// One of a child's two output streams.

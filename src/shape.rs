@@ -130,7 +130,7 @@ enum Number {
 /// How a group's wait returned; null where it has not.
 #[derive(Serialize, JsonSchema)]
 pub struct GroupEnd<'a> {
-    #[schemars(extend("enum" = ["succeeded", "failed", null]))]
+    #[schemars(extend("enum" = ["succeeded", "failed", "cancelled", null]))]
     verdict: Option<&'static str>,
     returned_because: Option<&'a str>,
 }
@@ -298,7 +298,7 @@ pub fn group<'a>(run: &RunView<'a>, task: TaskId) -> GroupShape<'a> {
 pub fn group_end<'a>(run: &RunView<'a>, task: TaskId) -> GroupEnd<'a> {
     let group = run.ledger.group(task);
     GroupEnd {
-        verdict: group.map(|group| if group.success { "succeeded" } else { "failed" }),
+        verdict: group.map(|group| group.verdict().word()),
         returned_because: group.map(|group| group.because.word()),
     }
 }

@@ -23,6 +23,7 @@ use crate::exit::Exit;
 use crate::functions::Functions;
 use crate::job::Job;
 use crate::ledger::CallbackRecord;
+use crate::outcome::{Return, State};
 use crate::shape::{self, RunView};
 use crate::traceparent::Trace;
 use crate::value::Value;
@@ -115,6 +116,9 @@ impl<'a> Callbacks<'a> {
             Err(error) => self.failed(&due, error),
             Ok(CallbackWork::Log(message)) => {
                 self.queue.ended(due.key);
+                let span = self.span(run, &due);
+                span.record("state", State::Succeeded.word());
+                span.in_scope(|| tracing::info!(target: "jobrun", "{message}"));
                 let event = Event::Log { callback: due.callback, node: due.node, message };
                 Step::Logged(event, record(&due, None, Duration::ZERO))
             }
@@ -141,9 +145,10 @@ impl<'a> Callbacks<'a> {
     ) -> Option<CallbackRecord> {
         let due = self.queue.ended(key)?;
         if let Some(span) = self.spans.remove(&key) {
-            span.record("state", if error.is_none() { "succeeded" } else { "failed" });
+            let state = if error.is_none() { State::Succeeded } else { State::Failed };
+            span.record("state", state.word());
             if let Some(error) = &error {
-                tracing::warn!(target: "jobrun", parent: &span, error, "callback failed");
+                span.in_scope(|| tracing::warn!(target: "jobrun", error, "callback failed"));
             }
         }
         Some(record(&due, error, elapsed))
@@ -182,9 +187,8 @@ fn payload(run: &RunView<'_>, due: &Due) -> (Value, &'static str) {
         None => (shape::job_value(run), Exit::of(&run.job.graph, run.ledger).word()),
         Some(gate) if run.job.graph.is_gate(gate) => {
             let task = run.job.graph.task_of(gate);
-            let success = run.ledger.group(task).is_some_and(|group| group.success);
-            let state = if success { "succeeded" } else { "failed" };
-            (shape::group_value(run, task), state)
+            let verdict = run.ledger.group(task).map_or(State::Failed, Return::verdict);
+            (shape::group_value(run, task), verdict.word())
         }
         Some(node) => (shape::future_value(run, node), run.record(node).state.word()),
     }

@@ -122,7 +122,7 @@ pub struct Changes {
     /// When the job's wait gives up, for example 90s; "none" for never
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
-    /// Stop at the first failure; the same as --return-when first_exception
+    /// Stop at the first failure; the same as `--return-when first_exception`
     #[arg(long, conflicts_with = "return_when")]
     pub fail_fast: bool,
     /// Another value for one of the job's vars
@@ -207,7 +207,7 @@ pub enum Progress {
 /// When colours are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set
+    /// On a terminal, unless `NO_COLOR` is set
     #[default]
     Auto,
     /// Always

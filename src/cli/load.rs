@@ -33,7 +33,7 @@ impl Target {
     pub fn of_words(words: &[String]) -> Result<Self, Problem> {
         match words.split_first() {
             Some((first, tasks))
-                if first == "-" || first.ends_with(".toml") || Path::new(first).is_file() =>
+                if first == "-" || is_toml(Path::new(first)) || Path::new(first).is_file() =>
             {
                 Ok(Self::named(PathBuf::from(first), tasks.to_vec()))
             }
@@ -111,7 +111,7 @@ pub enum Problem {
 
 impl Problem {
     /// Standard output cannot be written.
-    pub fn output(error: io::Error) -> Self {
+    pub fn output(error: &io::Error) -> Self {
         Self::Work(format!("cannot write to standard output: {error}"))
     }
 
@@ -211,6 +211,10 @@ fn read_bounded(reader: impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn is_toml(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "toml")
+}
+
 fn nearest() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     let found = here.ancestors().map(|dir| dir.join(DEFAULT)).find(|file| file.is_file())?;
@@ -232,7 +236,7 @@ pub fn manifests_in(dir: &Path) -> Result<Vec<PathBuf>, Problem> {
         for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
             let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
             let foreign = ["Cargo.toml", "rustfmt.toml", "clippy.toml", "pyproject.toml"];
-            if name.ends_with(".toml") && path.is_file() && !foreign.contains(&name) {
+            if is_toml(&path) && path.is_file() && !foreign.contains(&name) {
                 files.push(path.strip_prefix("./").map(Path::to_owned).unwrap_or(path));
             }
         }

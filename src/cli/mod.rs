@@ -7,6 +7,7 @@ mod plan;
 mod run;
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -97,7 +98,9 @@ fn inspect(command: Command, functions: &Functions) -> Result<u8, Problem> {
         }
         Command::Man => {
             let mut text = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut text).map_err(Problem::output)?;
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut text)
+                .map_err(|error| Problem::output(&error))?;
             print_bytes(&text)
         }
     }
@@ -155,7 +158,7 @@ fn list(place: Option<PathBuf>, functions: &Functions) -> Result<u8, Problem> {
             Ok(job) => text.push_str(&load::listing(&target, &job)),
             // In a folder there may be other TOML files, and broken jobs must not hide good ones.
             Err(problem) if place.is_dir() => {
-                text.push_str(&format!("{}: {}\n", target.shown(), problem.headline()));
+                let _ = writeln!(text, "{}: {}", target.shown(), problem.headline());
                 code = Exit::Invalid.code();
             }
             Err(problem) => return Err(problem),
@@ -189,7 +192,7 @@ fn print_bytes(text: &[u8]) -> Result<u8, Problem> {
         Ok(()) => Ok(0),
         // Whoever reads has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
-        Err(error) => Err(Problem::output(error)),
+        Err(error) => Err(Problem::output(&error)),
     }
 }
 

@@ -91,7 +91,7 @@ fn conclude(finished: &Finished, options: &RunOptions) -> Result<u8, Problem> {
         let mut stdout = io::stdout().lock();
         json::write_results(&mut stdout, &finished.view())
             .and_then(|()| stdout.flush())
-            .map_err(Problem::output)?;
+            .map_err(|error| Problem::output(&error))?;
     }
     Ok(finished.exit.code())
 }
@@ -140,7 +140,6 @@ fn log(options: &RunOptions) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(io::stderr)
-        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
         .with_ansi(colored(options.color));
     // An embedding program may have set its own; then that is the one that counts.
     let _ = match options.log_format {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::compile::context::Context;
 use crate::diagnostic::Diagnostic;
 use crate::functions::Function;
-use crate::job::ProgramSpec;
+use crate::job::{Action, ArgsSpec, ProgramSpec};
 use crate::manifest::{Entries, Items, Program, Scalar, Spanned};
 use crate::template::{self, Template};
 use crate::value::Value;
@@ -92,7 +92,7 @@ fn refuse_nul(context: &mut Context<'_>, text: &str, place: Option<Range<usize>>
 }
 
 /// A value in which any string may be a template.
-pub(super) fn value_template(
+fn value_template(
     context: &mut Context<'_>,
     value: &Spanned<Value>,
     scope: Scope,
@@ -125,6 +125,64 @@ fn deep(
     })
 }
 
+/// What a call says of its arguments.
+#[derive(Clone, Copy)]
+pub(super) struct Arguments<'a> {
+    /// By position.
+    pub args: Option<&'a Spanned<Items<Value>>>,
+    /// By name.
+    pub with: Option<&'a Spanned<Entries<Value>>>,
+    /// How many the function is given if neither is said.
+    pub usual: usize,
+    /// Whether they are there and could not be read.
+    pub broken: bool,
+}
+
+impl Arguments<'_> {
+    /// Says that there are both, if there are.
+    pub fn refuse_both(&self, context: &mut Context<'_>) {
+        if let (Some(args), Some(with)) = (self.args, self.with) {
+            let fault = Diagnostic::error("both-arguments", "this call has both `args` and `with`")
+                .at(with.entry())
+                .hint("keep one of them: `args` by position, `with` by name")
+                .note(args.entry(), "the other one");
+            context.fault(fault);
+        }
+    }
+}
+
+/// The call of a function.
+pub(super) fn call(
+    context: &mut Context<'_>,
+    function: &Spanned<String>,
+    arguments: Arguments<'_>,
+    scope: Scope,
+) -> Option<Action> {
+    let (count, place) = match (arguments.args, arguments.with) {
+        (Some(args), _) => (Some(args.len()), args.range()),
+        (None, Some(_)) => (None, None),
+        (None, None) => (Some(arguments.usual), function.range()),
+    };
+    check_call(context, function, count.filter(|_| !arguments.broken), place);
+    let args = match (arguments.args, arguments.with) {
+        (Some(args), _) => {
+            let args: Vec<_> = args.iter().map(|arg| value_template(context, arg, scope)).collect();
+            ArgsSpec::List(args.into_iter().collect::<Option<_>>()?)
+        }
+        (None, Some(with)) => {
+            let named: Vec<_> = with
+                .iter()
+                .map(|(name, value)| {
+                    Some((name.to_owned(), value_template(context, value, scope)?))
+                })
+                .collect();
+            ArgsSpec::Named(named.into_iter().collect::<Option<_>>()?)
+        }
+        (None, None) => ArgsSpec::Item,
+    };
+    Some(Action::Call { function: function.as_str().into(), args })
+}
+
 /// Checks that a function exists and takes so many arguments; `None` if that is not known.
 pub(super) fn check_call(
     context: &mut Context<'_>,
@@ -145,7 +203,7 @@ pub(super) fn check_call(
         let message = format!("`{}` takes {arity}, not {count}", function.value);
         let hint = match count {
             0 => "give them with args = [ … ]; a task with `map` passes its item",
-            _ => "change the list of `args`",
+            _ => "give as many as it takes, with args = [ … ]",
         };
         context.fault(Diagnostic::error("wrong-arguments", message).at(place).hint(hint));
     }
@@ -175,7 +233,7 @@ pub(super) fn program(
         Program::Script(script) => {
             let script = Spanned { value: script.clone(), span: program.span, key: program.key };
             let clean = !refuse_nul(context, &script, script.range());
-            if !clean || has_expression(context, &script) {
+            if !clean || has_expression(context, &script, scope) {
                 return None;
             }
             let shell = shell.map_or_else(
@@ -188,7 +246,7 @@ pub(super) fn program(
 }
 
 /// Refuses a script with a template: a value put into it could become code.
-fn has_expression(context: &mut Context<'_>, script: &Spanned<String>) -> bool {
+fn has_expression(context: &mut Context<'_>, script: &Spanned<String>, scope: Scope) -> bool {
     let Some(range) = template::find(script) else { return false };
     let expression = script.get(range.clone()).unwrap_or_default();
     let fault = Diagnostic::error(
@@ -196,10 +254,17 @@ fn has_expression(context: &mut Context<'_>, script: &Spanned<String>) -> bool {
         "a template cannot be used in a script, where its value could become code",
     )
     .at(context.inside(script, Some(&range)))
-    .hint(format!(
-        "pass the value through the environment: env = {{ VALUE = \"{expression}\" }}, and write \
-         \"$VALUE\" in the script"
-    ));
+    .hint(if scope.future {
+        format!(
+            "pass the value as an argument: run = [\"sh\", \"-c\", 'echo \"$1\"', \"sh\", \
+             \"{expression}\"]; the whole future is on standard input, as JSON"
+        )
+    } else {
+        format!(
+            "pass the value through the environment: env = {{ VALUE = \"{expression}\" }}, and \
+             write \"$VALUE\" in the script"
+        )
+    });
     context.fault(fault);
     true
 }

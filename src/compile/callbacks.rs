@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::compile::actions::{self, Scope};
+use crate::compile::actions::{self, Arguments, Scope};
 use crate::compile::context::Context;
 use crate::compile::names::{self, Found, Names};
 use crate::diagnostic::Diagnostic;
 use crate::id::TaskId;
-use crate::job::{Action, ArgsSpec, Callback, CallbackAction, CommandSpec, Trigger};
-use crate::manifest::{self, Post, Program, Spanned};
+use crate::job::{Action, Callback, CallbackAction, CommandSpec, Trigger};
+use crate::manifest::{self, CALL_KEYS, Post, Program, Spanned};
 use crate::work::ResultKind;
 
 /// How long a callback may take where nothing else is said.
@@ -89,6 +89,12 @@ fn triggers(
         }
         return Vec::new();
     };
+    if on.0.is_empty() {
+        let fault = Diagnostic::error("wrong-value", "`on` is empty: this is never called")
+            .at(on.range())
+            .hint("say what it is called for, such as on = \"done\" or on = \"failure\"");
+        context.fault(fault);
+    }
     let mut triggers = Vec::with_capacity(on.0.len());
     for word in &on.0 {
         let known = Trigger::ALL.into_iter().find(|trigger| trigger.word() == word.word());
@@ -157,10 +163,10 @@ fn action(
     declared: &Spanned<manifest::Callback>,
 ) -> Option<CallbackAction> {
     let keys = [
-        ("log", declared.log.as_ref().map(Spanned::entry)),
-        ("run", declared.run.as_ref().map(Spanned::entry)),
-        ("post", declared.post.as_ref().map(Spanned::entry)),
-        ("call", declared.call.as_ref().map(Spanned::entry)),
+        ("log", declared.log.as_deref().map(Spanned::entry)),
+        ("run", declared.run.as_deref().map(Spanned::entry)),
+        ("post", declared.post.as_deref().map(Spanned::entry)),
+        ("call", declared.call.as_deref().map(Spanned::entry)),
     ];
     let given: Vec<_> = keys.into_iter().filter_map(|(key, at)| Some((key, at?))).collect();
     match given.as_slice() {
@@ -185,6 +191,9 @@ fn action(
             return None;
         }
     }
+    if declared.call.is_none() {
+        refuse_arguments(context, declared);
+    }
     if let Some(log) = &declared.log {
         return actions::template(context, log, SCOPE).map(CallbackAction::Log);
     }
@@ -194,10 +203,29 @@ fn action(
     if let Some(post) = &declared.post {
         return self::post(context, post);
     }
-    let call = declared.call.as_ref()?;
-    actions::check_call(context, call, Some(1), call.range());
-    let function = call.as_str().into();
-    Some(CallbackAction::Do(Action::Call { function, args: ArgsSpec::Item }))
+    let arguments = Arguments {
+        args: declared.args.as_deref(),
+        with: declared.with.as_deref(),
+        usual: 1,
+        broken: CALL_KEYS.iter().any(|key| declared.broken.contains(key)),
+    };
+    arguments.refuse_both(context);
+    actions::call(context, declared.call.as_ref()?, arguments, SCOPE).map(CallbackAction::Do)
+}
+
+/// Says which arguments are there without a call.
+fn refuse_arguments(context: &mut Context<'_>, declared: &manifest::Callback) {
+    let args = declared.args.as_deref().map(Spanned::entry);
+    let with = declared.with.as_deref().map(Spanned::entry);
+    for (key, place) in [("args", args), ("with", with)] {
+        if let Some(place) = place {
+            let message = format!("`{key}` only suits `call`, which this callback has not");
+            let fault = Diagnostic::error("does-not-suit", message)
+                .at(place)
+                .hint(format!("leave `{key}` out"));
+            context.fault(fault);
+        }
+    }
 }
 
 fn command(context: &mut Context<'_>, run: &Spanned<Program>) -> Option<CommandSpec> {

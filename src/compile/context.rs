@@ -36,8 +36,8 @@ impl<'a> Context<'a> {
         self.faults.push(fault);
     }
 
-    pub fn has_errors(&self) -> bool {
-        self.faults.has_errors()
+    pub fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
     }
 
     pub fn into_faults(self) -> Faults {
@@ -57,7 +57,7 @@ impl<'a> Context<'a> {
     /// The line of a place, counted from 1; 0 for nowhere.
     pub fn line(&self, span: Span) -> u32 {
         match (&self.manifest.source, span.range()) {
-            (Some(source), Some(range)) => source.position(range.start).line as u32,
+            (Some(source), Some(range)) => source.line(range.start) as u32,
             _ => 0,
         }
     }

@@ -129,8 +129,8 @@ fn add_executor<'a>(
 }
 
 fn refuse_process_keys(context: &mut Context<'_>, executor: &Executor) {
-    let per_child = executor.max_tasks_per_child.as_ref().map(Spanned::entry);
-    let on_death = executor.on_worker_death.as_ref().map(Spanned::entry);
+    let per_child = executor.max_tasks_per_child.as_deref().map(Spanned::entry);
+    let on_death = executor.on_worker_death.as_deref().map(Spanned::entry);
     let keys = [("max_tasks_per_child", per_child), ("on_worker_death", on_death)];
     for (key, entry) in keys {
         if let Some(place) = entry {
@@ -158,7 +158,7 @@ fn initialize(
     };
     let args = initializer.args.as_ref().map(|args| args.value.as_slice()).unwrap_or_default();
     if !initializer.broken.contains(&"args") {
-        let place = initializer.args.as_ref().map_or(call.range(), Spanned::range);
+        let place = initializer.args.as_deref().map_or(call.range(), Spanned::range);
         actions::check_call(context, call, Some(args.len()), place);
     }
     Some((call.as_str().into(), args.iter().map(|value| value.value.clone()).collect()))

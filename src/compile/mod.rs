@@ -22,7 +22,7 @@ use crate::functions::Functions;
 use crate::graph::{self, Graph, GraphError, MAX_FUTURES};
 use crate::id::TaskId;
 use crate::job::{Job, Origin};
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Manifest, Spanned};
 
 pub use crate::compile::options::Options;
 
@@ -55,7 +55,7 @@ pub fn compile(
 
 fn finish(job: Option<Job>, faults: Faults) -> Result<Job, Faults> {
     match job {
-        Some(job) if !faults.has_errors() => Ok(job),
+        Some(job) if faults.is_empty() => Ok(job),
         _ => Err(faults.sorted()),
     }
 }
@@ -78,8 +78,9 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
     let mut tasks = tasks::compile(context, &names, &limits);
     let mut callbacks = callbacks::compile(context, &names);
     let kept = select::kept(context, &names, &tasks);
+    refuse_lost_reports(context);
 
-    let faulty = context.has_errors();
+    let faulty = context.has_faults();
     if faulty {
         // A faulty job gets no graph, but its cycles are faults too.
         for task in &mut tasks {
@@ -138,7 +139,8 @@ fn origin(context: &Context<'_>) -> Origin {
     }
 }
 
-fn reports(manifest: &Manifest, dir: &Path) -> Vec<(String, PathBuf)> {
+/// The reports that the manifest asks for: the format and where it was written.
+fn declared_reports(manifest: &Manifest) -> Vec<(&'static str, &Spanned<String>)> {
     let Some(report) = &manifest.report else { return Vec::new() };
     let formats = [
         ("json", &report.json),
@@ -147,10 +149,33 @@ fn reports(manifest: &Manifest, dir: &Path) -> Vec<(String, PathBuf)> {
         ("html", &report.html),
         ("trace", &report.trace),
     ];
-    let paths = formats.into_iter().filter_map(|(format, path)| {
+    formats.into_iter().filter_map(|(format, path)| Some((format, path.as_deref()?))).collect()
+}
+
+/// Refuses reports of which one would take the place of another.
+fn refuse_lost_reports(context: &mut Context<'_>) {
+    let reports = declared_reports(context.manifest);
+    for (index, (format, path)) in reports.iter().enumerate() {
+        let same = |(_, other): &&(_, &Spanned<String>)| {
+            // Components leave out what does not matter, such as `./` in the middle.
+            Path::new(".").join(other.as_str()) == Path::new(".").join(path.as_str())
+        };
+        if let Some((first, place)) = reports[..index].iter().find(same) {
+            let message = format!("the reports `{first}` and `{format}` have the same path");
+            let fault = Diagnostic::error("same-path", message)
+                .at(path.range())
+                .hint("give each report a path of its own")
+                .note(place.range(), "the other one");
+            context.fault(fault);
+        }
+    }
+}
+
+fn reports(manifest: &Manifest, dir: &Path) -> Vec<(String, PathBuf)> {
+    let paths = declared_reports(manifest).into_iter().map(|(format, path)| {
         // `-` is standard output, here as on the command line.
-        let path = path.as_ref()?.value.as_str();
-        Some((format.to_owned(), if path == "-" { path.into() } else { dir.join(path) }))
+        let path = path.value.as_str();
+        (format.to_owned(), if path == "-" { path.into() } else { dir.join(path) })
     });
     paths.collect()
 }

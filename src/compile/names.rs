@@ -1,6 +1,7 @@
 //! The names of tasks: which there are, and which are meant by a name or a glob. Knows nothing of
 //! what tasks do.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -16,8 +17,8 @@ use crate::manifest::{Spanned, Task};
 /// The tasks of a manifest by name.
 pub(super) struct Names<'a> {
     by_name: HashMap<&'a str, TaskId>,
-    /// Sorted by name, so that a glob need only look at what starts like it.
-    sorted: Vec<(&'a str, TaskId)>,
+    /// Sorted by name, so that a glob need only look at what starts like it. Many jobs have no globs.
+    sorted: OnceCell<Vec<(&'a str, TaskId)>>,
     /// Whether the name of some task is not known, so that an unknown name may be that one's.
     incomplete: bool,
 }
@@ -38,7 +39,7 @@ impl<'a> Names<'a> {
         let tasks = &context.manifest.task;
         let mut names = Self {
             by_name: HashMap::with_capacity(tasks.len()),
-            sorted: Vec::with_capacity(tasks.len()),
+            sorted: OnceCell::new(),
             incomplete: context.manifest.broken.contains(&"task"),
         };
         if tasks.is_empty() && !names.incomplete {
@@ -51,7 +52,6 @@ impl<'a> Names<'a> {
         for (index, task) in tasks.iter().enumerate() {
             names.add(context, TaskId(index as u32), task);
         }
-        names.sorted.sort_unstable();
         names
     }
 
@@ -83,17 +83,24 @@ impl<'a> Names<'a> {
                     .at(name.range())
                     .label("the second")
                     .hint("give one of them another name")
-                    .note(first.as_ref().and_then(Spanned::range), "the first"),
+                    .note(first.as_deref().and_then(Spanned::range), "the first"),
             );
             return;
         }
         self.by_name.insert(name, id);
-        self.sorted.push((name, id));
     }
 
-    /// All names.
+    fn sorted(&self) -> &[(&'a str, TaskId)] {
+        self.sorted.get_or_init(|| {
+            let mut names: Vec<_> = self.by_name.iter().map(|(name, id)| (*name, *id)).collect();
+            names.sort_unstable();
+            names
+        })
+    }
+
+    /// All names, sorted.
     pub fn all(&self) -> impl Iterator<Item = &'a str> + Clone {
-        self.sorted.iter().map(|(name, _)| *name)
+        self.sorted().iter().map(|(name, _)| *name)
     }
 
     /// The tasks that a name or glob means.
@@ -104,8 +111,9 @@ impl<'a> Names<'a> {
         let Some(glob) = glob(pattern) else { return Found::Unknown };
         // Up to the first wildcard a name and the glob must be the same.
         let prefix = &pattern[..pattern.find(['*', '?']).unwrap_or(pattern.len())];
-        let start = self.sorted.partition_point(|(name, _)| *name < prefix);
-        let alike = self.sorted[start..].iter().take_while(|(name, _)| name.starts_with(prefix));
+        let sorted = self.sorted();
+        let start = sorted.partition_point(|(name, _)| *name < prefix);
+        let alike = sorted[start..].iter().take_while(|(name, _)| name.starts_with(prefix));
         let mut found: Vec<_> =
             alike.filter(|(name, _)| glob.is_match(name)).map(|(_, id)| *id).collect();
         found.sort_unstable();

@@ -107,7 +107,7 @@ fn add_clean_up(tasks: &[Compiled], skipped: &[bool], kept: &mut [bool]) {
 }
 
 fn refuse_empty(context: &mut Context<'_>, kept: &[bool]) {
-    if !context.has_errors() && !kept.is_empty() && !kept.contains(&true) {
+    if !context.has_faults() && !kept.is_empty() && !kept.contains(&true) {
         let fault = Diagnostic::error("nothing-selected", "no task is left to run")
             .hint("select tasks that are not skipped");
         context.fault(fault);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::compile::actions::{self, Scope};
+use crate::compile::actions::{self, Arguments, Scope};
 use crate::compile::context::Context;
 use crate::compile::limits::{self, Limits};
 use crate::compile::names::{Globs, Names, title};
@@ -13,7 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{self, MAX_FUTURES, Size};
 use crate::id::{ExecutorId, ResourceId, TaskId};
 use crate::job::{Action, ArgsSpec, CommandSpec, Items, Spec};
-use crate::manifest::{Limit, MapSource, Spanned, Task};
+use crate::manifest::{self, CALL_KEYS, Limit, MapSource, Spanned, Task};
 
 /// How long a stopped attempt has to end by itself where nothing else is said.
 const USUAL_GRACE: Duration = Duration::from_secs(5);
@@ -43,7 +43,7 @@ enum Kind {
 /// The value of a key: the task's own, else the default.
 macro_rules! pick {
     ($view:expr, $key:ident) => {
-        $view.task.$key.as_ref().or($view.defaults.and_then(|defaults| defaults.$key.as_ref()))
+        $view.task.$key.as_deref().or($view.defaults.and_then(|defaults| defaults.$key.as_deref()))
     };
 }
 
@@ -86,7 +86,7 @@ pub(super) fn compile(
 fn too_many_edges(task: &Spanned<Task>) -> Diagnostic {
     let message = format!("the tasks are `after` each other more than {MAX_EDGES} times in all");
     Diagnostic::error("too-many-edges", message)
-        .at(task.after.as_ref().and_then(Spanned::range))
+        .at(task.after.as_deref().and_then(Spanned::range))
         .label("beyond this one")
         .hint("put one task in between that is `after` the many, and let the others be after it")
 }
@@ -94,6 +94,18 @@ fn too_many_edges(task: &Spanned<Task>) -> Diagnostic {
 fn check_defaults(context: &mut Context<'_>, defaults: &Task) {
     if let (Some(call), Some(run)) = (&defaults.call, &defaults.run) {
         context.fault(both_actions("`[defaults]`", call.entry(), run.entry()));
+    }
+    if let Some(shell) = &defaults.shell {
+        refuse_empty_shell(context, shell);
+    }
+}
+
+fn refuse_empty_shell(context: &mut Context<'_>, shell: &Spanned<manifest::Items<String>>) {
+    if shell.first().is_none_or(|program| program.is_empty()) {
+        let fault = Diagnostic::error("wrong-value", "`shell` names no program")
+            .at(shell.range())
+            .hint("write a shell and its flags, such as [\"bash\", \"-c\"]");
+        context.fault(fault);
     }
 }
 
@@ -170,16 +182,16 @@ impl<'a> View<'a> {
     fn refuse_unsuited(&self, context: &mut Context<'_>) {
         let task = self.task;
         let run_only = [
-            ("cwd", task.cwd.as_ref().map(Spanned::entry)),
-            ("env", task.env.as_ref().map(Spanned::entry)),
-            ("shell", task.shell.as_ref().map(Spanned::entry)),
-            ("stdin", task.stdin.as_ref().map(Spanned::entry)),
-            ("ok_exit", task.ok_exit.as_ref().map(Spanned::entry)),
-            ("result", task.result.as_ref().map(Spanned::entry)),
+            ("cwd", task.cwd.as_deref().map(Spanned::entry)),
+            ("env", task.env.as_deref().map(Spanned::entry)),
+            ("shell", task.shell.as_deref().map(Spanned::entry)),
+            ("stdin", task.stdin.as_deref().map(Spanned::entry)),
+            ("ok_exit", task.ok_exit.as_deref().map(Spanned::entry)),
+            ("result", task.result.as_deref().map(Spanned::entry)),
         ];
         let call_only = [
-            ("args", task.args.as_ref().map(Spanned::entry)),
-            ("with", task.with.as_ref().map(Spanned::entry)),
+            ("args", task.args.as_deref().map(Spanned::entry)),
+            ("with", task.with.as_deref().map(Spanned::entry)),
         ];
         let (keys, own, other): (&[_], _, _) = match self.kind {
             Some(Kind::Call) => (&run_only, "calls a function", "`run`"),
@@ -194,15 +206,6 @@ impl<'a> View<'a> {
                     .hint(format!("leave `{key}` out"));
                 context.fault(fault);
             }
-        }
-        if let (Some(args), Some(with)) = (&task.args, &task.with)
-            && self.kind == Some(Kind::Call)
-        {
-            let fault = Diagnostic::error("both-arguments", "this call has both `args` and `with`")
-                .at(with.entry())
-                .hint("keep one of them: `args` by position, `with` by name")
-                .note(args.entry(), "the other one");
-            context.fault(fault);
         }
         if let Some(wait) = &task.wait
             && !self.is_group()
@@ -219,20 +222,15 @@ impl<'a> View<'a> {
 
     fn refuse_shell_of_argv(&self, context: &mut Context<'_>) {
         let Some(shell) = &self.task.shell else { return };
-        let argv = pick!(self, run)
-            .is_some_and(|run| matches!(run.value, crate::manifest::Program::Argv(_)));
+        let argv =
+            pick!(self, run).is_some_and(|run| matches!(run.value, manifest::Program::Argv(_)));
         if argv && self.kind == Some(Kind::Run) {
             let fault = Diagnostic::error("does-not-suit", "a list in `run` uses no shell")
                 .at(shell.entry())
                 .hint("leave `shell` out, or write the script as one string");
             context.fault(fault);
         }
-        if shell.value.is_empty() {
-            let fault = Diagnostic::error("wrong-value", "`shell` names no program")
-                .at(shell.range())
-                .hint("write a shell and its flags, such as [\"bash\", \"-c\"]");
-            context.fault(fault);
-        }
+        refuse_empty_shell(context, shell);
     }
 
     fn executor(&self, context: &mut Context<'_>, limits: &Limits<'_>) -> ExecutorId {
@@ -308,9 +306,9 @@ impl<'a> View<'a> {
         graph::Retry {
             // A table that says how to retry and not how often means to retry.
             count: retry.count.as_ref().map_or(1, |count| count.value),
-            delay: limit(retry.delay.as_ref()).unwrap_or_default(),
+            delay: limit(retry.delay.as_deref()).unwrap_or_default(),
             backoff: retry.backoff.as_ref().map_or(1.0, |factor| factor.0),
-            max_delay: limit(retry.max_delay.as_ref()),
+            max_delay: limit(retry.max_delay.as_deref()),
             jitter: retry.jitter.as_ref().is_some_and(|jitter| jitter.value),
             on: retry.on.as_ref().map(|on| on.0.iter().map(|kind| kind.value).collect()),
             on_exit: codes.map(|codes| codes.0.iter().map(|code| code.0.into()).collect()),
@@ -329,36 +327,18 @@ impl<'a> View<'a> {
 
     fn call(&self, context: &mut Context<'_>, scope: Scope) -> Option<Action> {
         let function = pick!(self, call)?;
-        let own = self.task.args.is_some() || self.task.with.is_some();
-        let source = if own { Some(&self.task.value) } else { self.defaults };
-        let args = source.and_then(|task| task.args.as_ref());
-        let with = source.and_then(|task| task.with.as_ref());
-        let (count, place) = match (args, with) {
-            (Some(args), _) => (Some(args.len()), args.range()),
-            (None, Some(_)) => (None, None),
-            (None, None) => (Some(usize::from(self.is_group())), function.range()),
+        let broken = |task: &Task| CALL_KEYS.iter().any(|key| task.broken.contains(key));
+        let says = |task: &Task| task.args.is_some() || task.with.is_some() || broken(task);
+        // The arguments of a default are taken as a whole, or not at all.
+        let source = if says(self.task) { Some(&self.task.value) } else { self.defaults };
+        let arguments = Arguments {
+            args: source.and_then(|task| task.args.as_deref()),
+            with: source.and_then(|task| task.with.as_deref()),
+            usual: usize::from(self.is_group()),
+            broken: source.is_some_and(broken),
         };
-        let broken = ["args", "with"].iter().any(|key| self.task.broken.contains(key));
-        actions::check_call(context, function, count.filter(|_| !broken), place);
-        let args = match (args, with) {
-            (Some(args), _) => {
-                let args: Vec<_> =
-                    args.iter().map(|arg| actions::value_template(context, arg, scope)).collect();
-                ArgsSpec::List(args.into_iter().collect::<Option<_>>()?)
-            }
-            (None, Some(with)) => {
-                let named: Vec<_> = with
-                    .iter()
-                    .map(|(name, value)| {
-                        let value = actions::value_template(context, value, scope)?;
-                        Some((name.to_owned(), value))
-                    })
-                    .collect();
-                ArgsSpec::Named(named.into_iter().collect::<Option<_>>()?)
-            }
-            (None, None) => ArgsSpec::Item,
-        };
-        Some(Action::Call { function: function.as_str().into(), args })
+        arguments.refuse_both(context);
+        actions::call(context, function, arguments, scope)
     }
 
     fn command(
@@ -406,7 +386,7 @@ fn kind(context: &mut Context<'_>, task: &Spanned<Task>, defaults: Option<&Task>
             Some(Task { call: Some(_), run: Some(_), .. }) => None,
             _ => {
                 let message = format!("{} has neither `call` nor `run`", title(task));
-                let name = task.name.as_ref().and_then(Spanned::entry);
+                let name = task.name.as_deref().and_then(Spanned::entry);
                 let fault =
                     Diagnostic::error("no-action", message).at(name.or_else(|| task.range())).hint(
                         "add call = \"function\" to call a function, or run = [\"program\", \

@@ -50,8 +50,10 @@ pub struct Mock<'s> {
 /// One executor.
 #[derive(Debug)]
 struct Lane {
-    /// How many run at once; the rest waits here.
+    /// How many calls run at once; the rest waits here. Children run at once in any case, as the
+    /// threads of a pool do not know of them.
     width: u32,
+    calls: u32,
     waiting: VecDeque<(Start, Duration, Outcome)>,
     /// The workers that are free among those that were ever busy.
     idle: BinaryHeap<Reverse<u32>>,
@@ -64,6 +66,7 @@ struct Lane {
 struct Running {
     executor: ExecutorId,
     worker: u32,
+    is_call: bool,
     started: Time,
     ends: Time,
     outcome: Outcome,
@@ -93,8 +96,8 @@ impl<'s> Mock<'s> {
         }
     }
 
-    /// Gives each executor, by its id, so many workers. What is handed over beyond that waits in line
-    /// and can be recalled.
+    /// Gives each executor, by its id, so many workers. Calls that are handed over beyond that wait
+    /// in line and can be recalled.
     #[must_use]
     pub fn with_widths(mut self, widths: impl IntoIterator<Item = u32>) -> Self {
         for (id, width) in widths.into_iter().enumerate() {
@@ -135,6 +138,7 @@ impl<'s> Mock<'s> {
     fn lane(&mut self, executor: ExecutorId) -> &mut Lane {
         self.lanes.entry(executor).or_insert_with(|| Lane {
             width: u32::MAX,
+            calls: 0,
             waiting: VecDeque::new(),
             idle: BinaryHeap::new(),
             hired: 0,
@@ -149,11 +153,14 @@ impl<'s> Mock<'s> {
     }
 
     fn begin(&mut self, start: &Start, takes: Duration, outcome: Outcome) {
-        let worker = self.lane(start.executor).hire();
+        let is_call = matches!(start.work, Work::Call(_));
+        let lane = self.lane(start.executor);
+        lane.calls += u32::from(is_call);
+        let worker = lane.hire();
         self.begun += 1;
         let (takes, outcome) = match start.timeout {
             // Calls are timed by the driver.
-            Some(timeout) if timeout < takes && matches!(start.work, Work::Run(_)) => {
+            Some(timeout) if timeout < takes && !is_call => {
                 let message = format!("ran longer than {timeout:?}");
                 (timeout, Outcome::TimedOut(Failure::new(FailureKind::Timeout, message)))
             }
@@ -162,7 +169,7 @@ impl<'s> Mock<'s> {
         let ends = self.now.after(takes);
         let (node, attempt) = (start.node, start.attempt);
         let executor = start.executor;
-        let running = Running { executor, worker, started: self.now, ends, outcome };
+        let running = Running { executor, worker, is_call, started: self.now, ends, outcome };
         self.running.insert((node, attempt), running);
         self.put(ends, Happening::End(node, attempt));
         if start.announce {
@@ -174,8 +181,11 @@ impl<'s> Mock<'s> {
         let running = self.running.remove(&(node, attempt))?;
         let lane = self.lane(running.executor);
         lane.running -= 1;
+        lane.calls -= u32::from(running.is_call);
         lane.idle.push(Reverse(running.worker));
-        if let Some((start, takes, outcome)) = lane.waiting.pop_front() {
+        if running.is_call
+            && let Some((start, takes, outcome)) = lane.waiting.pop_front()
+        {
             self.begin(&start, takes, outcome);
         }
         Some(Notice::Ended(Done {
@@ -250,7 +260,7 @@ impl Backend for Mock<'_> {
     fn start(&mut self, start: Start) {
         let (takes, outcome) = (self.script)(&start);
         let lane = self.lane(start.executor);
-        if lane.running < lane.width {
+        if lane.calls < lane.width || matches!(start.work, Work::Run(_)) {
             self.begin(&start, takes, outcome);
         } else {
             lane.waiting.push_back((start, takes, outcome));

@@ -32,7 +32,11 @@ pub fn serve_if_asked(functions: &Functions) -> Option<u8> {
     let asked = arguments.next().as_deref() == Some(OsStr::new(ARGUMENT));
     (asked && arguments.next().is_none()).then(|| match serve(functions) {
         Ok(()) => 0,
-        Err(_) => 4,
+        Err(error) => {
+            // The runner passes on the last words of a worker. If nobody hears them, so be it.
+            let _ = writeln!(std::io::stderr(), "a worker process cannot work: {error}");
+            4
+        }
     })
 }
 

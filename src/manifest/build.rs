@@ -19,7 +19,7 @@ use crate::work::ResultKind;
 
 #[expect(clippy::unnecessary_wraps, reason = "it makes the value of a key, which may be absent")]
 fn given<T>(value: impl Into<T>) -> Given<T> {
-    Some(Spanned::from(value.into()))
+    Some(Box::new(Spanned::from(value.into())))
 }
 
 fn items<T, U: Into<T>>(values: impl IntoIterator<Item = U>) -> Items<T> {
@@ -151,7 +151,7 @@ impl Executor {
     /// At most so many futures run here at once; 0 is a fault when the job is compiled.
     #[must_use]
     pub fn max_workers(mut self, workers: u32) -> Self {
-        self.max_workers = NonZeroU32::new(workers).map(Spanned::from);
+        self.max_workers = NonZeroU32::new(workers).and_then(given);
         if self.max_workers.is_none() {
             self.broken.push("max_workers = 0");
         }
@@ -479,6 +479,20 @@ impl Callback {
     /// Calls a registered function.
     pub fn call(on: impl IntoIterator<Item = On>, function: impl Into<String>) -> Self {
         Self { call: given(function), ..Self::on(on) }
+    }
+
+    /// The arguments of the call, by position. Strings may be templates.
+    #[must_use]
+    pub fn args<V: Into<Value>>(mut self, args: impl IntoIterator<Item = V>) -> Self {
+        self.args = given(items(args));
+        self
+    }
+
+    /// Adds an argument of the call, by name.
+    #[must_use]
+    pub fn arg(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        entry(&mut self.with, name, value.into());
+        self
     }
 
     /// Only for these tasks: names or globs.

@@ -25,8 +25,7 @@ use crate::manifest::reader::Reader;
 
 pub use crate::manifest::place::{Entries, Given, Items, Span, Spanned};
 pub use crate::manifest::tables::{
-    CALL_KEYS, Callback, Defaults, Executor, Initializer, Manifest, Post, RUN_KEYS, Report, Retry,
-    Task, Wait,
+    CALL_KEYS, Callback, Defaults, Executor, Initializer, Manifest, Post, Report, Retry, Task, Wait,
 };
 pub use crate::manifest::values::{
     ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar, duration, return_when,

@@ -103,8 +103,9 @@ impl<T: JsonSchema> JsonSchema for Spanned<T> {
     }
 }
 
-/// The value of a key that may be absent.
-pub type Given<T> = Option<Spanned<T>>;
+/// The value of a key that may be absent. Most keys of most tables are, and a job can have a million
+/// tables, so this is as small as can be.
+pub type Given<T> = Option<Box<Spanned<T>>>;
 
 /// A list of values, each with its place.
 pub type Items<T> = Vec<Spanned<T>>;

@@ -26,7 +26,7 @@ pub(super) fn integer(
     i64::from_str_radix(number.as_str(), number.radix()).ok().or_else(|| {
         reader.wrong_value(
             node.span(),
-            format!("{} is a whole number beyond 64 bits", reader.subject()),
+            format!("{} is a whole number beyond 64 bits", number.as_str()),
             Some(format!("use a number from {} to {}, or a string", i64::MIN, i64::MAX)),
         )
     })
@@ -45,11 +45,12 @@ pub(super) fn float(number: &DeFloat<'_>, node: &Node<'_>, reader: &mut Reader<'
 
 /// Reads a list; what cannot be read is reported and left out. `None` if nothing is left of it.
 pub(super) fn list<T: Read>(array: &DeArray<'_>, reader: &mut Reader<'_>) -> Option<Items<T>> {
-    let read = |node: &Node<'_>, reader: &mut Reader<'_>| {
-        Some(Spanned::at(T::read(node, reader)?, node.span()))
-    };
-    let items: Items<T> =
-        reader.element(|reader| array.iter().filter_map(|node| read(node, reader)).collect());
+    let mut items = Items::with_capacity(array.len());
+    reader.element(|reader| {
+        for node in array {
+            items.extend(T::read(node, reader).map(|value| Spanned::at(value, node.span())));
+        }
+    });
     (array.is_empty() || !items.is_empty()).then_some(items)
 }
 
@@ -67,7 +68,8 @@ impl<T: Read> Read for Items<T> {
 
 impl<T: Read> Field for Given<T> {
     fn fill(&mut self, key: Span, node: &Node<'_>, reader: &mut Reader<'_>) -> bool {
-        *self = T::read(node, reader).map(|value| Spanned { value, span: node.span().into(), key });
+        *self = T::read(node, reader)
+            .map(|value| Box::new(Spanned { value, span: node.span().into(), key }));
         self.is_some()
     }
 

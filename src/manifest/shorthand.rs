@@ -33,7 +33,7 @@ impl Read for Box<Retry> {
             DeValue::Table(table) => Some(Self::new(table::read(table, reader))),
             DeValue::Integer(_) => {
                 let count = Spanned::at(u32::read(node, reader)?, node.span());
-                Some(Self::new(Retry { count: Some(count), ..Retry::default() }))
+                Some(Self::new(Retry { count: Some(Box::new(count)), ..Retry::default() }))
             }
             _ => reader.wrong_type(node),
         }
@@ -51,7 +51,7 @@ impl Read for Box<Post> {
             DeValue::Table(table) => Some(Self::new(table::read(table, reader))),
             DeValue::String(_) => {
                 let url = Spanned::at(text(node)?, node.span());
-                Some(Self::new(Post { url: Some(url), headers: None, ..Post::default() }))
+                Some(Self::new(Post { url: Some(Box::new(url)), headers: None, ..Post::default() }))
             }
             _ => reader.wrong_type(node),
         }

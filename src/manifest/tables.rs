@@ -23,9 +23,9 @@ use crate::value::Value;
 use crate::work::ResultKind;
 
 /// Keys of a task that only suit `run`.
-pub const RUN_KEYS: [&str; 6] = ["cwd", "env", "shell", "stdin", "ok_exit", "result"];
+const RUN_KEYS: [&str; 6] = ["cwd", "env", "shell", "stdin", "ok_exit", "result"];
 
-/// Keys of a task that only suit `call`.
+/// Keys of a task or a callback that only suit `call`.
 pub const CALL_KEYS: [&str; 2] = ["args", "with"];
 
 /// Keys of an executor that only suit the kind `process`.
@@ -174,7 +174,7 @@ table! {
 table! {
     /// When and how often a failed attempt is followed by another.
     pub struct Retry is "a `retry`" {
-        /// How many more attempts there may be.
+        /// How many more attempts there may be. Default: 1.
         pub count: Given<u32> = 3,
         /// The pause before the second attempt. Default: none.
         pub delay: Given<Limit> = "1s",
@@ -205,8 +205,12 @@ table! {
         pub run: Given<Program> = ["notify-send", "{{ future.name }}"],
         /// A URL that the future, or the job, is sent to as JSON, or a table that says more.
         pub post: Given<Box<Post>> = "https://example.org/hook",
-        /// A function; it is given the future, or the job.
+        /// A function. Without `args` and `with` it is given the future, or the job.
         pub call: Given<String> = "echo",
+        /// The arguments of the call. Templates see `future`.
+        pub args: Given<Items<Value>> = ["{{ future.result }}"],
+        /// The arguments of the call by name.
+        pub with: Given<Entries<Value>> = { "value": "{{ future.state }}" },
         /// How long it may take. Default: 30 seconds.
         pub timeout: Given<Limit> = "30s",
     }
@@ -448,12 +452,17 @@ impl Custom for Callback {
         ("webhook", "post"),
         ("http", "post"),
         ("function", "call"),
+        ("arguments", "args"),
+        ("kwargs", "with"),
     ];
 
     fn refine(schema: &mut Schema) {
         let one = ["log", "run", "post", "call"].map(|key| json!({ "required": [key] }));
         schema.insert("required".to_owned(), json!(["on"]));
         schema.insert("oneOf".to_owned(), json!(one));
+        let required = CALL_KEYS.map(|key| (key.to_owned(), json!(["call"])));
+        schema.insert("dependentRequired".to_owned(), required.into_iter().collect());
+        schema.insert("dependentSchemas".to_owned(), json!({ "args": never(&["with"]) }));
     }
 }
 

@@ -43,7 +43,10 @@ pub fn duration(text: &str) -> Result<Option<Duration>, UnitError> {
     if text.starts_with('-') {
         return Err(UnitError::Negative);
     }
-    if let Ok(number) = text.parse::<f64>() {
+    // Rust also takes `nan` and `infinity` for numbers.
+    if let Ok(number) = text.parse::<f64>()
+        && text.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+    {
         return seconds(number).map(Some);
     }
     let units = text.split(|c: char| !c.is_alphabetic()).filter(|unit| !unit.is_empty());

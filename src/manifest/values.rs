@@ -404,7 +404,10 @@ impl Read for Amount {
 }
 
 fn percent(text: &str) -> Option<f64> {
-    let number: f64 = text.strip_suffix('%')?.trim().parse().ok()?;
+    let digits = text.strip_suffix('%')?.trim();
+    // Rust takes more for a number, such as `1e1` and `+5`.
+    let plain = digits.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let number: f64 = digits.parse().ok().filter(|_| plain)?;
     (number > 0.0 && number <= 100.0).then_some(number)
 }
 

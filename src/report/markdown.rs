@@ -116,7 +116,7 @@ fn groups(text: &mut String, run: &RunView<'_>) {
                 "| {} | {} | {} | {} |",
                 cell(run.task_name(task)),
                 graph.members(task).len(),
-                how.map_or("none", |how| if how.success { "succeeded" } else { "failed" }),
+                how.map_or("none", |how| how.verdict().word()),
                 how.map_or_else(String::new, words::returned),
             ),
         );

@@ -25,7 +25,7 @@ pub trait Observer {
     /// of what follows all the same, and should not return an error again that stays as it is.
     fn observe(&mut self, event: &Stamped, run: &RunView<'_>) -> io::Result<()>;
 
-    /// Whether [`Event::Output`](crate::event::Event::Output) is wanted.
+    /// Whether [`Event::Output`] is wanted.
     fn wants_output(&self) -> bool {
         false
     }

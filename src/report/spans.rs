@@ -27,7 +27,8 @@ macro_rules! sized_span {
     };
 }
 
-/// An event at the level that suits the size of the job.
+/// An event at the level that suits the size of the job. It is sent from inside its span, for what
+/// writes JSON lists the spans that are entered.
 macro_rules! sized_event {
     ($many:expr, $($fields:tt)*) => {
         if $many {
@@ -61,7 +62,8 @@ impl<'a> Spans<'a> {
             state = Empty,
             exit_code = Empty,
         );
-        info!(target: "jobrun", parent: &whole, futures = job.graph.future_count(), "started");
+        let futures = job.graph.future_count();
+        whole.in_scope(|| info!(target: "jobrun", futures, "job started"));
         Self {
             job,
             trace: Trace::from_env(traceparent, run_id),
@@ -128,17 +130,21 @@ impl<'a> Spans<'a> {
     pub fn started(&self, node: NodeId, worker: u32) {
         if let Some(span) = self.attempts.get(&node) {
             span.record("worker", worker);
-            sized_event!(self.many, parent: span, state = State::Running.word(), "running");
+            let state = State::Running.word();
+            span.in_scope(|| sized_event!(self.many, state, "attempt started"));
         }
     }
 
     /// An attempt ended.
     pub fn ended(&mut self, done: &Done) {
         let Some(span) = take(&mut self.attempts, done.node) else { return };
-        span.record("state", done.outcome.state().word());
+        let state = done.outcome.state().word();
+        span.record("state", state);
         if let Some(code) = done.child.as_ref().and_then(|child| child.exit_code) {
             span.record("exit_code", code);
         }
+        let elapsed = done.ended.since(done.started).as_secs_f64();
+        span.in_scope(|| sized_event!(self.many, state, elapsed, "attempt ended"));
     }
 
     /// A future reached its final state.
@@ -150,10 +156,10 @@ impl<'a> Spans<'a> {
         let word = state.word();
         if let Some(span) = take(&mut self.futures, node) {
             span.record("state", word);
-            sized_event!(self.many, parent: &span, state = word, "done");
+            span.in_scope(|| sized_event!(self.many, state = word, "future ended"));
         } else {
             let future = display(self.job.graph.name(node));
-            sized_event!(self.many, parent: &self.whole, future, state = word, "done");
+            self.whole.in_scope(|| sized_event!(self.many, future, state = word, "future ended"));
         }
     }
 
@@ -163,7 +169,7 @@ impl<'a> Spans<'a> {
         self.whole.record("state", exit.word());
         self.whole.record("exit_code", exit.code());
         let state = exit.word();
-        info!(target: "jobrun", parent: &self.whole, state, "finished");
+        self.whole.in_scope(|| info!(target: "jobrun", state, "job ended"));
     }
 }
 

@@ -151,6 +151,9 @@ pub fn early(how: &Return, (left, all): (u32, u32)) -> Option<String> {
         Because::Interrupt => {
             Some(format!("interrupted after {after}: {left} (of {all}) futures unfinished"))
         }
+        Because::Cancelled => {
+            Some(format!("cancelled after {after}: {left} (of {all}) futures unfinished"))
+        }
         Because::Unreachable => Some(format!(
             "the wait returned after {after}: what it waited for could not come any more"
         )),

@@ -127,14 +127,19 @@ impl<'a, B: Backend> Driver<'a, B> {
     /// Something's time has come.
     fn tick(&mut self) {
         let now = self.now;
+        let mut any_call = false;
         while let Some(Reverse((at, node, attempt))) = self.deadlines.peek().copied() {
             if at > now {
                 break;
             }
             self.deadlines.pop();
             self.overran(now, node, attempt);
+            any_call = true;
         }
-        self.schedule.tick(now);
+        // What a call's timeout makes ready starts before a wait that times out now returns.
+        if !any_call {
+            self.schedule.tick(now);
+        }
     }
 
     /// What the schedule has decided.
@@ -193,7 +198,7 @@ impl<'a, B: Backend> Driver<'a, B> {
                 });
             }
             Err(failure) => {
-                let now = self.backend.now();
+                let now = self.now;
                 self.ended(Done {
                     node,
                     attempt,

@@ -564,7 +564,7 @@ impl<'g> Schedule<'g> {
                 }
                 // Whatever it comes to, it will have failed.
                 Phase::Running => self.actions.push_back(Action::Stop { node, how: Stop::Kill }),
-                _ => {}
+                Phase::Done => {}
             }
         }
     }

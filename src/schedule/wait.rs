@@ -130,15 +130,21 @@ impl Waiting {
         self.released().or_else(|| self.expired.then_some(Because::Timeout))
     }
 
-    /// Returns; from now on nothing counts. Where the user's interrupt took some of what was waited
-    /// for away, that is the reason.
+    /// Returns; from now on nothing counts. Where somebody else took some of what was waited for
+    /// away, that is the reason, unless it had gone wrong before.
     pub fn leave(&mut self, now: Time, because: Because) -> Return {
-        let taken_away = self.interrupted && self.lost_any() && !has_successes(because);
-        let because = if taken_away { Because::Interrupt } else { because };
+        let taken_away = self.overruled && self.lost_any() && !has_successes(because);
+        let because = match because {
+            _ if taken_away && self.interrupted => Because::Interrupt,
+            _ if taken_away && (self.faults == 0 || self.forgives()) => Because::Cancelled,
+            because => because,
+        };
         self.returned = Some(because);
         let success = match because {
             _ if has_successes(because) => true,
-            Because::Timeout | Because::Unreachable | Because::Interrupt => false,
+            Because::Timeout | Because::Unreachable | Because::Interrupt | Because::Cancelled => {
+                false
+            }
             _ => self.faults == 0,
         };
         Return { because, after: self.clock.map_or(Duration::ZERO, |it| now.since(it)), success }

@@ -68,7 +68,8 @@ impl Children {
         }
     }
 
-    /// The shard with the least to do; of equals the first, for that has run before.
+    /// The shard with the least to do; of equals the first, for that has run before. Where no more
+    /// threads are to be had, those that run mind all.
     fn least_busy(&self) -> Result<&Shard, &io::Error> {
         let load = |shard: &&OnceLock<io::Result<Shard>>| match shard.get() {
             Some(Ok(shard)) => shard.load(),
@@ -76,7 +77,11 @@ impl Children {
             None => 0,
         };
         let least = self.shards.iter().min_by_key(load).unwrap_or(&self.shards[0]);
-        least.get_or_init(|| Shard::start(self.world.clone())).as_ref()
+        let running = || self.shards.iter().filter_map(OnceLock::get).flatten();
+        least
+            .get_or_init(|| Shard::start(self.world.clone()))
+            .as_ref()
+            .or_else(|error| running().min_by_key(|shard| shard.load()).ok_or(error))
     }
 
     fn refuse(&self, request: &Request, error: &io::Error) {

@@ -188,6 +188,9 @@ struct Minder {
     /// Nothing is spawned before this, for the system has no room.
     scarce_until: Time,
     warned_scarce: bool,
+    /// Whether a child was given up for want of room, and nothing has been spawned since: those
+    /// behind it need not each find that out by waiting.
+    gave_up: bool,
     buffer: Vec<u8>,
     quits: bool,
 }
@@ -212,6 +215,7 @@ impl Minder {
             deadlines: BTreeSet::new(),
             scarce_until: Time::ZERO,
             warned_scarce: false,
+            gave_up: false,
             buffer: vec![0; 64 << 10],
             quits: false,
         })
@@ -260,7 +264,10 @@ impl Minder {
         let now = self.now();
         let Some(mut waiting) = self.next_waiting(now) else { return };
         match self.spawner.spawn(&waiting.request.command) {
-            Ok(spawned) => self.admit(Child::new(*waiting.request, spawned, now)),
+            Ok(spawned) => {
+                self.gave_up = false;
+                self.admit(Child::new(*waiting.request, spawned, now));
+            }
             Err(Refusal::Busy(_)) if waiting.tries < BUSY_TRIES => {
                 let due = now.after(Duration::from_millis(1 << waiting.tries));
                 waiting.tries += 1;
@@ -269,8 +276,9 @@ impl Minder {
             Err(Refusal::Scarce(why)) if self.can_wait(&waiting) => {
                 self.wait_for_room(waiting, now, &why);
             }
-            Err(Refusal::Busy(why) | Refusal::Scarce(why) | Refusal::Never(why)) => {
-                self.refuse(&waiting.request, now, why);
+            Err(refusal) => {
+                self.gave_up |= matches!(refusal, Refusal::Scarce(_));
+                self.refuse(&waiting.request, now, refusal.words());
             }
         }
     }
@@ -287,7 +295,7 @@ impl Minder {
 
     /// While children of ours run, their ends will make room.
     fn can_wait(&self, waiting: &Waiting) -> bool {
-        !self.by_key.is_empty() || waiting.tries < SCARCE_TRIES
+        !self.by_key.is_empty() || (waiting.tries < SCARCE_TRIES && !self.gave_up)
     }
 
     fn wait_for_room(&mut self, mut waiting: Waiting, now: Time, why: &str) {

@@ -60,6 +60,15 @@ pub(crate) enum Refusal {
     Never(String),
 }
 
+impl Refusal {
+    /// What is wrong.
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Busy(why) | Self::Scarce(why) | Self::Never(why) => why,
+        }
+    }
+}
+
 impl Spawner {
     pub(crate) fn new(limit: OpenFiles) -> Self {
         let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());

@@ -1,5 +1,7 @@
 //! Stories about the command line: what is run, what is printed, which exit code.
 
+use std::fmt::Write as _;
+
 use insta::assert_snapshot;
 
 use crate::story::Story;
@@ -152,7 +154,7 @@ fn wrong_words_are_told_and_end_with_2() {
         let end = in_folder(words).run();
         end.expect(2);
         assert!(!end.path("report.json").exists());
-        told.push_str(&format!("$ jobrun {}\n{}\n", words.join(" "), end.stderr));
+        writeln!(told, "$ jobrun {}\n{}", words.join(" "), end.stderr).unwrap();
     }
     assert_snapshot!(told);
 }

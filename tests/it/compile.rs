@@ -202,6 +202,97 @@ fn callbacks_keep_the_order_in_which_they_are_declared() {
 }
 
 #[test]
+fn the_call_of_a_callback_is_given_the_future_or_what_it_says() {
+    let job = good(
+        "vars = { who = 'me' }\n[[task]]\nname = 'a'\nrun = ['true']\n\
+         [[callback]]\non = 'done'\ncall = 'echo'\n\
+         [[callback]]\non = 'done'\ncall = 'echo'\nargs = ['{{ future.state }} for {{ vars.who }}']\n\
+         [[callback]]\non = 'done'\ncall = 'echo'\nwith = { value = '{{ future }}' }\n",
+    );
+    let future = Value::Map(vec![("state".to_owned(), Value::from("succeeded"))]);
+    let scope = Scope { vars: Some(&job.vars), future: Some(&future), item: None, index: None };
+    let args = |at: usize| match &job.callbacks[at].action {
+        CallbackAction::Do(Action::Call { args, .. }) => args,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(args(0), ArgsSpec::Item));
+    let ArgsSpec::List(list) = args(1) else { panic!() };
+    assert_eq!(list[0].value(&scope).unwrap(), Value::from("succeeded for me"));
+    let ArgsSpec::Named(named) = args(2) else { panic!() };
+    assert_eq!((named[0].0.as_str(), named[0].1.value(&scope).unwrap()), ("value", future.clone()));
+}
+
+#[test]
+fn the_call_of_a_callback_is_checked() {
+    let of = |keys: &str| {
+        format!("[[task]]\nname = 'a'\nrun = ['true']\n[[callback]]\non = 'done'\n{keys}")
+    };
+    for (keys, message) in [
+        ("call = 'sum_to'\nargs = [1, 2]", "`sum_to` takes 1 argument, not 2"),
+        ("call = 'sum_to'\nargs = [1]\nwith = { n = 1 }", "this call has both `args` and `with`"),
+        ("call = 'sum_to'\nargs = ['{{ item }}']", "`item`"),
+        ("log = 'x'\nwith = { n = 1 }", "`with` only suits `call`"),
+    ] {
+        let found = wrong(&of(keys), &Options::default());
+        assert!(found.contains(message) && found.lines().count() == 1, "{keys}: {found}");
+    }
+}
+
+/// Each manifest has one fault, which says so.
+#[test]
+fn what_would_be_lost_or_mean_nothing_is_refused() {
+    let task = "[[task]]\nname = 'a'\nrun = 'true'\n";
+    for (text, message) in [
+        (format!("defaults = {{ shell = [] }}\n{task}"), "`shell` names no program"),
+        (format!("{task}shell = ['']\n"), "`shell` names no program"),
+        (format!("{task}[[callback]]\non = []\nlog = 'x'\n"), "`on` is empty"),
+        (
+            format!("report = {{ json = 'out/x', html = './out/./x' }}\n{task}"),
+            "the reports `json` and `html` have the same path",
+        ),
+        (format!("{task}timeout = 'nan'\n"), "`nan` is no unit"),
+        (format!("{task}map = [99_999_999_999_999_999_999]\n"), "99999999999999999999 is a whole"),
+        (
+            format!("wait = {{ return_when = {{ completed = '1e1%' }} }}\n{task}"),
+            "\"1e1%\" is not a percentage",
+        ),
+        (
+            format!("{task}[[callback]]\non = 'done'\nrun = 'echo {{{{ future.name }}}}'\n"),
+            "pass the value as an argument",
+        ),
+    ] {
+        let found = wrong(&text, &Options::default());
+        assert!(found.contains(message) && found.lines().count() == 1, "{text}: {found}");
+    }
+}
+
+#[test]
+fn a_default_that_does_not_suit_a_task_is_passed_over() {
+    let job = good(
+        "[defaults]\ncwd = 'x'\nargs = [1]\nshell = ['bash', '-c']\ntimeout = '5m'\ngrace = '1s'\n\
+         wait = { return_when = 'first_success' }\n\
+         [[task]]\nname = 'argv'\nrun = ['true']\ntimeout = 'none'\ngrace = 'none'\n\
+         [[task]]\nname = 'call'\ncall = 'echo'\n\
+         [[task]]\nname = 'empty'\ncall = 'echo'\nmap = []\n",
+    );
+    let argv = job.graph.task(TaskId(0));
+    assert_eq!((argv.timeout, argv.grace), (None, Duration::from_secs(5)));
+    let call = job.graph.task(TaskId(1));
+    assert_eq!(call.timeout, Some(Duration::from_mins(5)));
+    assert!(matches!(call.size, Size::One));
+    let Size::Group { members: 0, wait: Some(_) } = &job.graph.task(TaskId(2)).size else {
+        panic!()
+    };
+}
+
+#[test]
+fn a_share_is_rounded_up_and_not_by_the_error_of_fractions() {
+    let of = |percent, total| Amount::Percent(percent).of(total);
+    assert_eq!([of(80.0, 5), of(80.0, 6), of(0.1, 3), of(100.0, 7)], [4, 5, 1, 7]);
+    assert_eq!([of(16.1, 1000), of(16.11, 1000), of(55.0, 4_000_000)], [161, 162, 2_200_000]);
+}
+
+#[test]
 fn every_trigger_of_a_job_can_be_written() {
     for trigger in Trigger::ALL {
         assert!(On::new(trigger.word()).is_some(), "{}", trigger.word());
@@ -370,7 +461,7 @@ fn what_a_program_gets_wrong_is_told_without_places() {
     insta::assert_snapshot!(faults.to_string(), @r"
     these tasks wait for each other: a -> b -> a (take one of these names out of its `after`, so that a task can start first)
     `cwd` only suits `run`, and `c` calls a function (leave `cwd` out)
-    there is no function `nothing` (the known names are: sum_to, sum, echo, sleep, fail, hash, http)
+    there is no function `nothing` (the known names are: echo, fail, hash, http, sleep, sum, sum_to)
     max_workers must be greater than 0 (give 1 or more, or leave it out for a number that suits the machine)
     ");
 }

@@ -204,7 +204,7 @@ fn names_and_messages_cannot_steer_the_terminal() {
 #[test]
 fn a_tail_shows_the_last_lines_of_both_streams_without_colours() {
     let (_, err) = shown(Options { output: Output::None, ..Options::default() }, two(), |run| {
-        let many: String = (1..=30).map(|line| format!("line {line}\r\n")).collect();
+        let many = (1..=30).map(|line| format!("line {line}")).collect::<Vec<_>>().join("\r\n");
         run.start("a", 1, 0).captured("a", Stream::Stdout, many.as_bytes());
         run.captured("a", Stream::Stderr, b"\x1b[31mred\x1b[0m\x07\n");
         run.fail("a", 1, FailureKind::Signal, "was killed by SIGSEGV (signal 11)").skip("b", 1);
@@ -410,8 +410,7 @@ fn drawn(options: Options) -> String {
     let (out, err) = (Box::new(Shared::default()), Box::new(Shared::default()));
     let mut run = trouble().watched_by(Console::with_writers(options, out, err, target));
     tell_trouble(&mut run);
-    let drawn = terminal.0.lock().unwrap().clone();
-    drawn
+    terminal.0.lock().unwrap().clone()
 }
 
 #[test]

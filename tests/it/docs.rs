@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::compile::job;
@@ -23,7 +24,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-fn read(path: impl AsRef<Path>) -> String {
+pub fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
@@ -35,7 +36,7 @@ fn papers() -> Vec<PathBuf> {
 }
 
 /// The blocks of a language, each with its line.
-fn blocks(text: &str, language: &str) -> Vec<(usize, String)> {
+pub fn blocks(text: &str, language: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((line, fence)) = lines.next() {
@@ -98,23 +99,75 @@ fn the_readme_starts_with_the_first_job() {
 fn links_lead_somewhere() {
     for paper in papers() {
         let text = read(&paper);
-        let headings: BTreeSet<String> =
-            text.lines().filter_map(|line| line.strip_prefix('#')).map(anchor).collect();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let place = format!("{}: {link}", paper.display());
-            if let Some(heading) = link.strip_prefix('#') {
-                assert!(headings.contains(heading), "{place}");
-            } else if !link.starts_with("http") {
-                assert!(paper.parent().unwrap().join(link).exists(), "{place}");
+            if link.starts_with("http") {
+                continue;
             }
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = paper.parent().unwrap().join(path);
+            let target = if path.is_empty() { paper.clone() } else { target };
+            assert!(target.exists(), "{place}");
+            assert!(heading.is_empty() || headings(&target).contains(heading), "{place}");
         }
     }
+}
+
+/// What in a paper can be linked to.
+fn headings(paper: &Path) -> BTreeSet<String> {
+    read(paper).lines().filter_map(|line| line.strip_prefix('#')).map(anchor).collect()
 }
 
 /// The name under which a heading can be linked to.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
     text.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
+}
+
+#[test]
+fn every_case_of_conformance_has_a_test_or_a_reason() {
+    let paper = read("docs/conformance.md");
+    let rows: Vec<Vec<&str>> = paper
+        .lines()
+        .filter(|line| line.starts_with("| C"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let numbers: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    assert_eq!(numbers, (1..=100).map(|number| format!("C{number:02}")).collect::<Vec<_>>());
+    for row in rows {
+        assert!(row.len() == 3 && !row[2].is_empty(), "{row:?}");
+        let named: Vec<&str> =
+            row[2].split('`').skip(1).step_by(2).filter(|word| word.contains("::")).collect();
+        for name in &named {
+            assert!(is_test(name), "{}: there is no test {name}", row[0]);
+        }
+        // A story that says whom it tells of is named there.
+        let number = row[0].to_lowercase();
+        let told = |name: &&str| name.split("::").any(|part| part.split('_').any(|c| c == number));
+        let own = named.iter().any(told);
+        assert_eq!(own, tells(&number), "{}: its own story is not named", row[0]);
+    }
+}
+
+/// Whether there is a test of this path below `tests/it/`.
+fn is_test(path: &str) -> bool {
+    let (module, name) = path.rsplit_once("::").unwrap();
+    let file = root().join("tests/it").join(module.replace("::", "/"));
+    let files = [file.with_extension("rs"), file.join("mod.rs")];
+    let test = format!("#[test]\nfn {name}() {{\n");
+    files.iter().any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(&test)))
+}
+
+/// Whether a story of `conformance` has this number in its name.
+fn tells(number: &str) -> bool {
+    files("tests/it/conformance", "rs").iter().any(|file| {
+        let text = read(file);
+        let mut names = text.lines().filter_map(|line| line.strip_prefix("fn "));
+        names.any(|name| {
+            let name = name.split('(').next().unwrap_or_default();
+            name.split('_').take_while(|part| part.starts_with('c')).any(|part| part == number)
+        })
+    })
 }
 
 #[test]
@@ -131,7 +184,7 @@ fn the_manual_knows_every_key() {
 }
 
 /// The names of all properties, wherever in a JSON Schema.
-fn collect_keys(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
+pub fn collect_keys(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
     match schema {
         serde_json::Value::Object(entries) => {
             for (name, value) in entries {
@@ -148,50 +201,95 @@ fn collect_keys(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
     }
 }
 
-/// Runs a copy of a job that people are shown.
-fn show(job: &str) -> End {
-    let text = read(format!("jobs/{job}.toml"));
-    let file = format!("{job}.toml");
-    Story::command(&[&file, "--report", "json=report.json"]).file(&file, &text).run()
+/// A copy of a job that people are shown, about to be run.
+fn shown(job: &str) -> Story {
+    let file = format!("jobs/{job}.toml");
+    Story::command(&[&file, "--report", "json=report.json"]).file(&file, &read(&file))
 }
 
 #[test]
-fn the_sums_are_right_however_they_are_done() {
-    let sums = serde_json::json!([
-        50_005_000_u64,
-        5_000_050_000_u64,
-        500_000_500_000_u64,
-        50_000_005_000_000_u64
-    ]);
-    for job in ["sums", "sums-process", "sums-as-completed"] {
-        let end = show(job);
-        end.expect(0).says("50005000");
-        assert_eq!(end.result("sum"), &sums, "{job}");
+fn every_job_ends_as_it_says() {
+    for path in files("jobs", "toml") {
+        let job = path.file_stem().unwrap().to_str().unwrap();
+        match job {
+            "ci" => the_checks_ask_cargo_for_everything(),
+            "first-completed" => the_first_wins(&shown(job).run()),
+            "first-exception" => the_first_failure_ends_it(&shown(job).run()),
+            "pipeline" => the_pipeline_does_all_its_steps(&shown(job).run()),
+            "sums" | "sums-process" | "sums-as-completed" => the_sums_are_right(&shown(job).run()),
+            "sums-wait" => the_sums_are_waited_for(&shown(job).run()),
+            other => panic!("nothing says how {other} ends"),
+        }
     }
-    let end = show("sums-wait");
+}
+
+fn the_sums_are_right(end: &End) {
+    end.expect(0).says("50005000");
+    let sums = [50_005_000_u64, 5_000_050_000, 500_000_500_000, 50_000_005_000_000];
+    assert_eq!(end.result("sum"), &serde_json::json!(sums));
+}
+
+fn the_sums_are_waited_for(end: &End) {
     end.expect(0);
     assert_eq!(end.result("ten-million"), 50_000_005_000_000_u64);
     assert_eq!(end.names("done").len(), 4);
 }
 
-#[test]
-fn the_other_jobs_end_as_they_say() {
-    let end = show("first-completed");
+fn the_first_wins(end: &End) {
     end.expect(0).says("the winner is mirror[1]");
     assert_eq!(end.names("done"), ["mirror[1]"]);
+}
 
-    let end = show("first-exception");
+fn the_first_failure_ends_it(end: &End) {
     end.expect(1).says("step three does not work");
     assert_eq!(end.state("step[2]"), "failed");
     assert_eq!(end.because(), "first_exception");
+}
 
-    let end = show("pipeline");
+fn the_pipeline_does_all_its_steps(end: &End) {
     end.expect(0);
-    assert!(end.file("pipeline.json").contains("\"pipeline\""));
+    assert!(end.file("jobs/pipeline.json").contains("\"pipeline\""));
     assert_eq!(end.state("diagnose"), "skipped");
     assert_eq!(end.state("lint"), "failed");
     assert_eq!(end.result("build"), &serde_json::json!(["", "", ""]));
-    assert!(!end.path("pipeline.out").exists());
+    assert!(!end.path("jobs/pipeline.out").exists());
+}
+
+fn the_checks_ask_cargo_for_everything() {
+    // In place of cargo: notes what it is asked to do, where, and that it is alone.
+    let cargo = r#"#!/bin/sh -eu
+        case "$1" in
+            fmt) ;;
+            *) mkdir alone; rmdir alone ;;
+        esac
+        echo "$*|${RUSTDOCFLAGS-}|$(basename "$0")" >> asked
+        test "$*" != "$FAILS"
+    "#;
+    let asked = |fails: &str| {
+        let story = shown("ci").file("bin/cargo", cargo).env("FAILS", fails);
+        let program = story.path("bin/cargo");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let bin = program.parent().unwrap().display().to_string();
+        let end = story.env("PATH", format!("{bin}:{path}")).run();
+        // The tasks run in the folder above that of the job.
+        let mut asked: Vec<String> = end.file("asked").lines().map(str::to_owned).collect();
+        asked.sort();
+        (end, asked)
+    };
+    let all = [
+        "clippy --all-targets -- -D warnings||cargo",
+        "doc --no-deps|-D warnings|cargo",
+        "fmt --check||cargo",
+        "test||cargo",
+    ];
+    let (end, told) = asked("nothing");
+    assert_eq!(told, all);
+    end.expect(0);
+    let (end, told) = asked("test");
+    assert_eq!(told, all, "one that fails does not keep the others from being asked for");
+    end.expect(1).says("test has something to say");
+    assert_eq!(end.state("test"), "failed");
 }
 
 #[test]

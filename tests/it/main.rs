@@ -14,6 +14,7 @@ mod docs;
 mod embed;
 mod executors;
 mod faults;
+mod formats;
 mod guard;
 mod manifest;
 mod reports;

@@ -169,7 +169,7 @@ fn a_future_that_was_tried_again_tells_of_each_attempt() {
     assert_eq!(attempts[1]["error"]["kind"], "exit");
     assert_eq!(report["counts"]["retried"], 1);
     // 398 + 700 for build, then the members of test, then lint.
-    assert_eq!(report["work"], json!((398 + 700 + 697 + 1497 + 1600 + 196) as f64 / 1e3));
+    assert_eq!(report["work"], json!(f64::from(398 + 700 + 697 + 1497 + 1600 + 196) / 1e3));
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn the_critical_path_is_the_chain_that_ran_longest() {
     run.group_returned("part", Because::AllCompleted, true);
     run.start("join", 1, 30).succeed("join", 31, 1).finish(40);
     assert_eq!(report(&run)["critical_path"], json!(["fetch", "part[1]", "join"]));
-    assert_eq!(report(&run)["speedup"], json!((10 + 25 + 5 + 20 + 1) as f64 / 40.0));
+    assert_eq!(report(&run)["speedup"], json!(f64::from(10 + 25 + 5 + 20 + 1) / 40.0));
 }
 
 #[test]

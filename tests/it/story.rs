@@ -16,6 +16,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -30,6 +31,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// The program, about to be run in a folder of its own.
 pub struct Story {
     dir: TempDir,
+    program: PathBuf,
     under: Vec<OsString>,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -48,6 +50,7 @@ impl Story {
     pub fn command(args: &[&str]) -> Self {
         Self {
             dir: TempDir::new().unwrap(),
+            program: env!("CARGO_BIN_EXE_jobrun").into(),
             under: Vec::new(),
             args: args.iter().map(Into::into).collect(),
             env: Vec::new(),
@@ -73,6 +76,12 @@ impl Story {
     /// With more arguments.
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(OsString::from));
+        self
+    }
+
+    /// Not run by jobrun itself but by this program, which takes the same arguments.
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = program.into();
         self
     }
 
@@ -112,7 +121,7 @@ impl Story {
     /// Starts it.
     pub fn spawn(self) -> Running {
         let mut words = self.under.clone();
-        words.push(env!("CARGO_BIN_EXE_jobrun").into());
+        words.push(self.program.clone().into());
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(&self.args);
         if self.asks_for_files {
@@ -197,6 +206,16 @@ impl Running {
         let family = processes_of(self.dir.as_ref().unwrap().path());
         let is_parent = |pid: Pid| family.iter().any(|(_, parent)| *parent == Some(pid));
         family.iter().map(|(pid, _)| *pid).filter(|pid| !is_parent(*pid)).collect()
+    }
+
+    /// The worker processes of this story.
+    pub fn workers(&self) -> Vec<Pid> {
+        let mut leaves = self.leaves();
+        leaves.retain(|pid| {
+            let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
+            fs::read_to_string(path).is_ok_and(|line| line.contains("--jobrun-worker"))
+        });
+        leaves
     }
 
     /// Its exit status. It is killed if it does not end.
@@ -450,6 +469,22 @@ fn is_whole(bytes: &[u8]) -> bool {
     body.len() >= length.map_or(0, |length| length.trim().parse().unwrap_or(0))
 }
 
+/// The program of `examples/own_functions.rs`, built if need be.
+pub fn own_functions() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let folder = PathBuf::from(env!("CARGO_BIN_EXE_jobrun")).with_file_name("examples");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--example", "own_functions"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
+        folder.join("own_functions")
+    })
+    .clone()
+}
+
 /// Whether a program that a test needs is there. If not, says so and lets the test pass, unless all
 /// are required (`JOBRUN_TEST_REQUIRE=all`).
 pub fn require(program: &str) -> bool {
@@ -458,9 +493,14 @@ pub fn require(program: &str) -> bool {
     let required = std::env::var_os("JOBRUN_TEST_REQUIRE").is_some_and(|value| value == "all");
     assert!(found || !required, "{program} is required and not installed");
     if !found {
-        say(&format!("skipped: {program} is not installed"));
+        skipped(&format!("{program} is not installed"));
     }
     found
+}
+
+/// Says that a test is skipped and why.
+pub fn skipped(why: &str) {
+    say(&format!("skipped: {why}"));
 }
 
 fn is_program(path: &Path) -> bool {

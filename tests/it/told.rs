@@ -165,7 +165,7 @@ impl Run {
             job: &self.job,
             ledger: &self.ledger,
             run_id: "run-1",
-            started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+            started_at: SystemTime::UNIX_EPOCH + Duration::from_hours(500_000),
         }
     }
 

@@ -14,6 +14,9 @@ use crate::executor::protocol::{Decoder, FromWorker, Message, ProtocolError, ToW
 /// How long a worker that was asked to end may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How long a worker that has closed its stream may take to end.
+const LAST_BREATH: Duration = Duration::from_millis(500);
+
 /// So much of what a worker wrote last is kept, in bytes.
 const LAST_WORDS: usize = 1024;
 
@@ -88,8 +91,10 @@ impl Peer {
         let take = |bytes: &[u8]| decoder.feed(bytes);
         let (any, open) = read_all(&self.process.output, &mut self.buffer, take);
         if !open {
-            // Nothing more will be heard of it, so it is of no use, whatever it still does.
+            // Nothing more will be heard of it, so it is of no use, whatever it still does. Most
+            // likely it is about to end, and how it does so is worth knowing.
             self.output_open = false;
+            self.wait_for_end(LAST_BREATH);
             self.kill();
         }
         any
@@ -175,9 +180,12 @@ impl Peer {
     /// Lets an idle worker end by itself, and waits for that, but not for ever.
     pub(super) fn dismiss(mut self) {
         self.process.input = None;
-        let mut fds = [PollFd::new(&self.process.end, PollFlags::IN)];
-        let _ = poll_for(&mut fds, Some(FAREWELL));
+        self.wait_for_end(FAREWELL);
         self.bury();
+    }
+
+    fn wait_for_end(&self, limit: Duration) {
+        let _ = poll_for(&mut [PollFd::new(&self.process.end, PollFlags::IN)], Some(limit));
     }
 }
 

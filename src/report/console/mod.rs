@@ -199,7 +199,7 @@ impl Console {
     fn group_returned(&mut self, run: &RunView<'_>, task: TaskId) {
         let Some(how) = run.ledger.group(task) else { return };
         let group = words::plain(run.task_name(task), false);
-        if !how.success && summary::has_own_wait(run, task) {
+        if how.verdict() == State::Failed && summary::has_own_wait(run, task) {
             if self.options.progress != Progress::None {
                 let why = words::group_failure(run, task);
                 self.line(RED, "FAIL", &format!("group {group}  {why}"));

@@ -266,8 +266,7 @@ fn group(run: &RunView<'_>, task: TaskId) -> Markup {
             td { span.name { (text(run.task_name(task))) } }
             td {
                 @match how {
-                    Some(how) if how.success => (tag(State::Succeeded)),
-                    Some(_) => (tag(State::Failed)),
+                    Some(how) => (tag(how.verdict())),
                     None => span.soft { "did not return" },
                 }
             }

@@ -42,6 +42,17 @@ fn c19_an_unknown_way_to_return() {
 }
 
 #[test]
+fn c39_c45_c58_c67_what_python_has_and_jobrun_has_not() {
+    for key in ["start = \"fork\"", "mp_context = \"spawn\"", "thread_name_prefix = \"pool\""] {
+        refused(&format!("[executor]\nkind = \"process\"\n{key}")).says("job.toml:3:");
+    }
+    for key in ["chunksize = 0", "buffersize = 1"] {
+        let task = format!("[[task]]\nname = \"t\"\ncall = \"echo\"\nmap = [1]\n{key}");
+        refused(&task).says("job.toml:5:");
+    }
+}
+
+#[test]
 fn all_faults_are_told_at_once() {
     let end = refused(
         "nmae = \"x\"\n[wait]\nreturn_when = \"soon\"\n[executor]\nmax_workers = 0\n\

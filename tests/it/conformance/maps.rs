@@ -136,6 +136,38 @@ fn what_is_after_a_group_starts_when_its_wait_returns() {
 }
 
 #[test]
+fn a_group_that_the_job_gives_up_has_neither_succeeded_nor_failed() {
+    for kind in KINDS {
+        let story = on(
+            kind,
+            2,
+            r#"
+            [wait]
+            return_when = "first_success"
+            [[task]]
+            name = "slow"
+            run  = ["cat", "{{ item }}.gate"]
+            map  = [0]
+            wait = { return_when = "all_completed" }
+            [[task]]
+            name = "quick"
+            run  = ["cat", "quick.gate"]
+            "#,
+        );
+        let (slow, quick) = (story.gate("0.gate"), story.gate("quick.gate"));
+        let running = story.spawn();
+        let _never_opened = slow.reached();
+        quick.open();
+        let end = running.end();
+        end.expect(0);
+        assert_eq!(end.state("slow[0]"), "cancelled");
+        assert_eq!(end.report["groups"]["slow"]["verdict"], "cancelled");
+        assert_eq!(end.report["groups"]["slow"]["returned_because"], "cancelled");
+        assert!(!end.stderr.contains("FAIL"), "{}", end.stderr);
+    }
+}
+
+#[test]
 fn whole_numbers_stay_exact() {
     for kind in KINDS {
         let end = on(

@@ -1,12 +1,15 @@
 //! What Python's `concurrent.futures` promises, told as manifests. The numbers (`c28`) are those of
-//! `docs/deviations.md`, which also says what is different on purpose.
+//! `docs/conformance.md`; `docs/deviations.md` says what is different on purpose.
 
 mod callbacks;
+mod ends;
 mod faults;
 mod interrupts;
 mod limits;
 mod maps;
+mod polls;
 mod states;
+mod strain;
 mod waits;
 mod workers;
 

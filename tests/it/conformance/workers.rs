@@ -1,10 +1,12 @@
 //! Worker processes: they are set up, replaced, and may die.
 
+use std::process::Command;
+
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
 use super::{KINDS, on};
-use crate::story::{Door, Knock, Running};
+use crate::story::{Door, End, Knock, Running, own_functions};
 
 /// The path that a knock asks for: `/task` for example.
 fn path(knock: &Knock) -> &str {
@@ -260,4 +262,143 @@ fn c87_a_child_that_is_stopped_is_asked_first_and_then_killed() {
         assert_eq!(end.future("deaf")["signal"], 9);
         assert!(end.leftovers().is_empty());
     }
+}
+
+#[test]
+fn c49_an_initializer_that_hangs_does_not_hang_the_run() {
+    for kind in KINDS {
+        let door = Door::new();
+        let story = on(
+            kind,
+            2,
+            &format!(
+                "initializer = {{ call = \"http\", args = [\"{}\"] }}\n\
+                 [wait]\ntimeout = \"500ms\"\n\
+                 [[task]]\nname = \"t\"\ncall = \"echo\"\nmap = [1, 2]\n",
+                door.url()
+            ),
+        );
+        let running = story.spawn();
+        let _no_answer = door.knock();
+        let end = running.end();
+        end.expect(3).says("2 (of 2) futures unfinished");
+        assert!(end.leftovers().is_empty());
+    }
+}
+
+/// A job of the program that has functions of its own, on one worker process.
+fn own(rest: &str) -> End {
+    on("process", 1, rest).program(own_functions()).run()
+}
+
+#[test]
+fn c83_c91_a_function_that_exits_fails_alone_and_its_worker_is_replaced() {
+    let end = own(r#"
+        [[task]]
+        name = "before"
+        call = "pid"
+        [[task]]
+        name = "quits"
+        call = "exit"
+        map  = [99, 1, 0]
+        [[task]]
+        name = "after"
+        call = "pid"
+        "#);
+    end.expect(1);
+    for (place, code) in [99, 1, 0].into_iter().enumerate() {
+        let name = format!("quits[{place}]");
+        let error = &end.future(&name)["error"];
+        assert_eq!(error["kind"], "worker_death");
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.contains(&format!("terminated abruptly with exit code {code}")),
+            "{message}"
+        );
+        assert!(message.contains(&name), "{message}");
+        assert_eq!(end.future(&name)["exit_code"], code);
+    }
+    assert!(end.result("before").is_number() && end.result("after").is_number());
+    assert_ne!(end.result("before"), end.result("after"));
+}
+
+#[test]
+fn c82_a_panic_is_told_and_costs_no_worker() {
+    let end = own(r#"
+        [[task]]
+        name = "pid"
+        call = "pid"
+        [[task]]
+        name = "panics"
+        call = "panic"
+        args = ["the roof is on fire"]
+        [[task]]
+        name  = "again"
+        call  = "pid"
+        "#);
+    end.expect(1);
+    let error = &end.future("panics")["error"];
+    assert_eq!(error["kind"], "panic");
+    assert!(error["message"].to_string().contains("the roof is on fire"), "{error}");
+    assert_eq!(end.result("pid"), end.result("again"));
+}
+
+#[test]
+fn c85_a_worker_that_cannot_be_replaced_breaks_its_executor() {
+    let story = on(
+        "process",
+        1,
+        r#"
+        max_tasks_per_child = 1
+        [[task]]
+        name = "first"
+        call = "echo"
+        args = [1]
+        [[task]]
+        name  = "remove"
+        run   = ["rm", "jobrun"]
+        after = ["first"]
+        executor = "children"
+        [[task]]
+        name  = "late"
+        call  = "echo"
+        map   = [1, 2, 3]
+        after = ["remove"]
+        [executors.children]
+        "#,
+    );
+    let program = story.path("jobrun");
+    // Not copied by this process: what another test starts meanwhile would hold it open for writing.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_jobrun")).arg(&program).status();
+    assert!(copied.unwrap().success());
+    let end = story.program(program).run();
+    end.expect(1);
+    assert_eq!(end.result("first"), 1);
+    for name in ["late[0]", "late[1]", "late[2]"] {
+        assert_eq!(end.state(name), "failed", "queued ones are failed, not lost");
+        let error = &end.future(name)["error"];
+        assert_eq!(error["kind"], "broken_executor");
+        assert!(error["message"].to_string().contains("could not be started"), "{error}");
+    }
+}
+
+#[test]
+fn c89_c93_what_cannot_be_sent_fails_alone() {
+    let end = own(r#"
+        [[task]]
+        name = "pid"
+        call = "pid"
+        [[task]]
+        name = "result"
+        call = "deep"
+        args = [200]
+        [[task]]
+        name = "again"
+        call = "pid"
+        "#);
+    end.expect(1);
+    let error = &end.future("result")["error"];
+    assert_eq!(error["kind"], "result");
+    assert!(error["message"].to_string().contains("the result cannot be sent"), "{error}");
+    assert_eq!(end.result("pid"), end.result("again"));
 }

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jobrun::executor::Backend;
@@ -20,6 +18,8 @@ use jobrun::time::Clock;
 use jobrun::value::Value;
 use jobrun::work::{Args, Call, Done, Notice, Start, Stop, Work};
 use tempfile::TempDir;
+
+use crate::story::own_functions;
 
 pub(super) const RUN: &str = "run-1";
 
@@ -250,22 +250,6 @@ impl Told {
             other => panic!("{other:?}"),
         }
     }
-}
-
-/// The program of `examples/own_functions.rs`, built if need be.
-pub(super) fn own_functions() -> PathBuf {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_BIN_EXE_jobrun")).with_file_name("examples");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--example", "own_functions"]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-        folder.join("own_functions")
-    })
-    .clone()
 }
 
 pub(super) fn ints(values: impl IntoIterator<Item = i128>) -> Vec<Value> {

@@ -15,7 +15,8 @@ use jobrun::value::Value;
 use jobrun::work::{Notice, Stop};
 use tempfile::TempDir;
 
-use super::bench::{Bench, Open, RUN, Told, fake, ints, logged, logging, own_functions};
+use super::bench::{Bench, Open, RUN, Told, fake, ints, logged, logging};
+use crate::story::own_functions;
 
 #[test]
 fn a_worker_that_cannot_be_started_breaks_the_executor() {
@@ -419,6 +420,7 @@ fn a_worker_that_dies_while_it_reads_a_large_message_holds_nobody_up() {
     open.start(0, "echo", vec!["x".repeat(1 << 20).into()]);
     let message = open.until(1).failure(0).message;
     assert!(message.contains("terminated abruptly with exit code 3"), "{message}");
+    assert!(message.contains("t[0]"), "{message}");
 }
 
 #[test]

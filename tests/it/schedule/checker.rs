@@ -22,6 +22,8 @@ pub struct Checker<'g> {
     abandoned: Vec<(NodeId, Units)>,
     broken: Vec<ExecutorId>,
     signals: u32,
+    /// How often all that could be done was done.
+    rests: usize,
     /// Counts what was seen, so that before and after can be told apart.
     step: usize,
 }
@@ -34,12 +36,17 @@ struct Seen {
     step: usize,
     attempts: u32,
     not_before: Time,
-    stopped: bool,
+    /// Whether the job's wait or the user wants it to end.
+    unwanted: bool,
+    /// How hard this attempt was told to stop, at most.
+    told: Option<Stop>,
 }
 
 #[derive(Default)]
 struct Group {
     clock: Option<Time>,
+    /// How many rests there were before that.
+    rests: usize,
     returned: Option<(Return, usize)>,
     overruled: bool,
     interrupted: bool,
@@ -57,6 +64,7 @@ impl<'g> Checker<'g> {
             abandoned: Vec::new(),
             broken: Vec::new(),
             signals: 0,
+            rests: 0,
             step: 0,
         };
         for (id, task) in graph.tasks().filter(|(_, task)| task.size.is_group()) {
@@ -95,6 +103,7 @@ impl<'g> Checker<'g> {
         self.signals += 1;
         let all = self.signals > 1;
         self.overrule(true, all);
+        self.disown(all);
     }
 
     fn land(&mut self, node: NodeId) -> (NodeId, Units) {
@@ -105,12 +114,18 @@ impl<'g> Checker<'g> {
     fn overrule(&mut self, by_user: bool, all: bool) {
         for (&id, group) in &mut self.groups {
             let undone = self.graph.members(id).map(NodeId).map(|node| &self.futures[&node]);
-            let mut undone = undone.filter(|it| it.end.is_none() && (all || !it.stopped));
+            let mut undone = undone.filter(|it| it.end.is_none() && (all || !it.unwanted));
             let looked_at = all || self.graph.is_inside(id);
             if looked_at && group.returned.is_none() && undone.next().is_some() {
                 group.overruled = true;
                 group.interrupted |= by_user;
             }
+        }
+    }
+
+    fn disown(&mut self, all: bool) {
+        for (&node, seen) in &mut self.futures {
+            seen.unwanted |= all || self.graph.is_inside(self.graph.task_of(node));
         }
     }
 
@@ -123,12 +138,17 @@ impl<'g> Checker<'g> {
                 self.check_start(now, *node, *attempt, *ahead);
                 self.check_units(*node, units);
                 self.seen_mut(*node).attempts = *attempt;
+                self.seen_mut(*node).told = None;
                 self.flying.push((*node, units.clone()));
+                self.check_width(self.task(*node).executor);
             }
             Action::Stop { node, how } => {
                 assert!(self.is_flying(*node), "only what is in flight is stopped");
-                if *how != Stop::Recall {
-                    self.seen_mut(*node).stopped = true;
+                let broken = *how == Stop::Kill && self.is_broken(*node);
+                assert!(broken || self.is_called_off(*node), "nobody is stopped for nothing");
+                let seen = self.seen_mut(*node);
+                if seen.told != Some(Stop::Kill) {
+                    seen.told = Some(*how);
                 }
             }
             Action::Settle { node, state, cause } => {
@@ -154,16 +174,25 @@ impl<'g> Checker<'g> {
             Action::JobReturned { how } => {
                 self.check_job_return(now, how);
                 self.job = Some(*how);
-                let leaves = self.graph.wait().on_return == OnReturn::Continue;
-                if how.because != Because::Interrupt && !leaves {
+                let rest = self.graph.wait().on_return;
+                if how.because != Because::Interrupt && rest != OnReturn::Continue {
                     self.overrule(false, false);
+                }
+                if rest == OnReturn::Cancel {
+                    self.disown(false);
                 }
             }
         }
     }
 
     /// All that could be done was done.
-    pub fn at_rest(&self, now: Time) {
+    pub fn at_rest(&mut self, now: Time) {
+        self.rests += 1;
+        self.check_rest(now);
+    }
+
+    fn check_rest(&self, now: Time) {
+        self.check_stopped();
         for &node in self.futures.keys().filter(|node| self.futures[node].end.is_none()) {
             let task = self.task(node);
             let refused = self.is_refused(task);
@@ -204,7 +233,7 @@ impl<'g> Checker<'g> {
         let task = self.task(node);
         assert!(self.is_ready(now, node), "only what is ready starts");
         assert_eq!(attempt, self.futures[&node].attempts + 1);
-        assert!(!self.broken.contains(&task.executor), "nothing starts on a broken executor");
+        assert!(!self.is_broken(node), "nothing starts on a broken executor");
         assert!(!self.is_called_off(node), "nothing starts that was called off");
         let width = self.graph.executor(task.executor).max_workers as usize;
         let busy = self.busy_on(task.executor);
@@ -222,6 +251,25 @@ impl<'g> Checker<'g> {
             let it = self.task(other);
             let must_wait = it.executor == task.executor && it.uses.is_empty();
             assert!(!must_wait, "a better one on its executor is passed over");
+        }
+    }
+
+    /// Children run as soon as they are handed over, calls as soon as a thread of the pool is free,
+    /// which knows nothing of the children.
+    fn check_width(&self, executor: ExecutorId) {
+        let width = self.graph.executor(executor).max_workers as usize;
+        let calls = self.busy(executor).filter(|node| self.task(*node).ahead).count();
+        let children = self.busy(executor).count() - calls;
+        assert!(children + calls.min(width) <= width, "more run than there are workers");
+    }
+
+    fn check_stopped(&self) {
+        for &(node, _) in &self.flying {
+            let told = self.futures[&node].told;
+            let ends = self.is_broken(node) || self.signals > 1;
+            assert!(!ends || told == Some(Stop::Kill), "what runs on in vain is killed");
+            let asked = matches!(told, Some(Stop::Stop | Stop::Kill));
+            assert!(!self.is_stopped(node) || asked, "what was cancelled is stopped");
         }
     }
 
@@ -252,10 +300,9 @@ impl<'g> Checker<'g> {
     /// The futures that are held back by limits alone.
     fn ready(&self, now: Time) -> impl Iterator<Item = NodeId> {
         self.futures.keys().copied().filter(move |node| {
-            let broken = self.broken.contains(&self.task(*node).executor);
             let delayed = self.futures[node].not_before;
             let due = delayed < now || delayed == Time::ZERO;
-            due && self.is_ready(now, *node) && !broken && !self.is_called_off(*node)
+            due && self.is_ready(now, *node) && !self.is_broken(*node) && !self.is_called_off(*node)
         })
     }
 
@@ -272,14 +319,26 @@ impl<'g> Checker<'g> {
             }
     }
 
+    /// Whether no attempt of it may start any more.
     fn is_called_off(&self, node: NodeId) -> bool {
+        self.is_over_for(node, |rest| rest != OnReturn::Continue)
+    }
+
+    /// Whether an attempt of it that runs is to end.
+    fn is_stopped(&self, node: NodeId) -> bool {
+        self.is_over_for(node, |rest| rest == OnReturn::Cancel)
+    }
+
+    fn is_over_for(&self, node: NodeId, matters: impl Fn(OnReturn) -> bool) -> bool {
         let id = self.graph.task_of(node);
         let by_group = self.groups.get(&id).is_some_and(|group| group.returned.is_some())
-            && self.wait_of(id).on_return != OnReturn::Continue;
-        let by_job = self.job.is_some()
-            && self.graph.wait().on_return != OnReturn::Continue
-            && self.inside(id);
+            && matters(self.wait_of(id).on_return);
+        let by_job = self.job.is_some() && matters(self.graph.wait().on_return) && self.inside(id);
         by_group || by_job || self.signals > 1 || self.signals > 0 && self.inside(id)
+    }
+
+    fn is_broken(&self, node: NodeId) -> bool {
+        self.broken.contains(&self.task(node).executor)
     }
 
     fn may_hurry(&self, node: NodeId) -> bool {
@@ -299,8 +358,12 @@ impl<'g> Checker<'g> {
     }
 
     fn busy_on(&self, executor: ExecutorId) -> usize {
-        let all = self.flying.iter().chain(&self.abandoned);
-        all.filter(|(node, _)| self.task(*node).executor == executor).count()
+        self.busy(executor).count()
+    }
+
+    fn busy(&self, executor: ExecutorId) -> impl Iterator<Item = NodeId> {
+        let all = self.flying.iter().chain(&self.abandoned).map(|(node, _)| *node);
+        all.filter(move |node| self.task(*node).executor == executor)
     }
 
     // Ends ----------------------------------------------------------------------------------------
@@ -308,9 +371,6 @@ impl<'g> Checker<'g> {
     fn check_settle(&self, node: NodeId, state: State, cause: Option<Cause>) {
         let (id, task) = (self.graph.task_of(node), self.task(node));
         let after = || task.after.iter().copied();
-        let broken = self.broken.contains(&task.executor)
-            || self.graph.executor(task.executor).on_worker_death
-                == jobrun::graph::OnWorkerDeath::Break;
         assert!(self.futures[&node].end.is_none(), "a future ends once");
         assert!(!self.is_flying(node), "an end comes after the attempt");
         assert_eq!(state == State::Cancelled, cause.is_some());
@@ -333,7 +393,9 @@ impl<'g> Checker<'g> {
                 assert!(self.wait_of(id).on_return != OnReturn::Continue);
             }
             (State::Cancelled, _) => assert!(self.signals > u32::from(!self.inside(id))),
-            (State::Failed, _) => assert!(self.futures[&node].attempts > 0 || broken),
+            (State::Failed, _) => {
+                assert!(self.futures[&node].attempts > 0 || self.is_broken(node));
+            }
             (state, _) => {
                 assert!(state.is_done(), "it is a final state");
                 assert!(self.futures[&node].attempts > 0, "only what ran ends so");
@@ -414,9 +476,11 @@ impl<'g> Checker<'g> {
             let task = self.graph.task(id);
             let over = task.after.iter().all(|it| self.is_over(*it));
             let refused = self.is_refused(task);
+            let rests = self.rests;
             let group = self.group_mut(id);
             if over && !refused && group.clock.is_none() && group.returned.is_none() {
                 group.clock = Some(now);
+                group.rests = rests;
             }
         }
     }
@@ -425,6 +489,8 @@ impl<'g> Checker<'g> {
         let group = &self.groups[&id];
         assert!(group.returned.is_none(), "a group returns once");
         assert_eq!(how.after, group.clock.map_or(Duration::ZERO, |it| now.since(it)));
+        let polled = how.because != Because::Timeout || self.rests > group.rests;
+        assert!(polled, "a poll lets start what is ready");
         let task = self.graph.task(id);
         let members = || self.ends(id).map(|(state, _)| state);
         let fault = self.ends(id).any(|(state, cause)| {
@@ -441,9 +507,13 @@ impl<'g> Checker<'g> {
         let due = self.group_due(now, id);
         let success = verdict(due, fault || empty && unreached);
         let met = matches!(due, Some(Because::FirstSuccess | Because::Succeeded));
-        if group.interrupted && !met && members().any(|state| state == State::Cancelled) {
+        let lost = group.overruled && !met && members().any(|state| state == State::Cancelled);
+        if lost && group.interrupted {
             assert!(due.is_some() && !how.success);
             assert_eq!(how.because, Because::Interrupt);
+        } else if lost && (!fault || self.forgives(id)) {
+            assert!(due.is_some() && !how.success);
+            assert_eq!(how.because, Because::Cancelled);
         } else {
             assert_eq!(how.success, success, "{id:?} {how:?}");
             assert_eq!(Some(how.because), due, "{id:?} {:?}", members().collect::<Vec<_>>());
@@ -482,6 +552,8 @@ impl<'g> Checker<'g> {
         }
         let due = self.job_due(now);
         assert_eq!(Some(how.because), due);
+        let polled = how.because != Because::Timeout || self.rests > 0;
+        assert!(polled, "a poll lets start what is ready");
         let unreached = self.inside_tasks().any(|(id, task)| {
             let dependency = |(_, cause)| matches!(cause, Some(Cause::Dependency(_)));
             !self.has_own_wait(id) && !task.allow_failure && self.ends(id).any(dependency)
@@ -639,7 +711,7 @@ fn due(
 fn verdict(because: Option<Because>, fault: bool) -> bool {
     match because {
         Some(Because::FirstSuccess | Because::Succeeded) => true,
-        Some(Because::Timeout | Because::Unreachable | Because::Interrupt) | None => false,
+        Some(Because::Timeout | Because::Unreachable) | None => false,
         Some(_) => !fault,
     }
 }

@@ -14,13 +14,18 @@ use proptest::sample::select;
 use crate::schedule::sim::{How, Job, TaskSpec, group, one, retries, secs};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_rule_holds_at_every_step(job in jobs()) {
         let story = job.run();
         prop_assert_eq!(story, job.run(), "the same job has the same story");
     }
+}
+
+/// More can be asked for in the environment.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(3000)
 }
 
 fn jobs() -> impl Strategy<Value = Job> {

@@ -406,6 +406,7 @@ impl<'g, 's> Sim<'g, 's> {
             self.checker.at_rest(self.mock.now());
             if self.schedule.is_finished() {
                 self.checker.at_the_end();
+                self.check_peaks();
                 return;
             }
             let call = self.timeouts.first().map(|(at, ..)| *at);
@@ -414,6 +415,13 @@ impl<'g, 's> Sim<'g, 's> {
                 Some(notice) => self.hear(notice),
                 None => self.wake(until),
             }
+        }
+    }
+
+    fn check_peaks(&self) {
+        for (id, executor) in self.graph.executors().iter().enumerate() {
+            let peak = self.mock.peak_running(ExecutorId(id as u32));
+            assert!(peak <= executor.max_workers, "{peak} ran at once on {}", executor.name);
         }
     }
 
@@ -457,6 +465,12 @@ impl<'g, 's> Sim<'g, 's> {
                 match &done.outcome {
                     Outcome::Succeeded(_) => self.schedule.ended(now, done.node, End::Succeeded),
                     Outcome::Failed(failure) => {
+                        let executor = self.graph.task(self.graph.task_of(done.node)).executor;
+                        if failure.kind == FailureKind::WorkerDeath
+                            && self.graph.executor(executor).on_worker_death == OnWorkerDeath::Break
+                        {
+                            self.checker.broke(executor);
+                        }
                         let exit_code = failure.message.parse().ok();
                         let end = End::Failed { failure, exit_code };
                         self.schedule.ended(now, done.node, end);
@@ -491,6 +505,7 @@ impl<'g, 's> Sim<'g, 's> {
     fn wake(&mut self, until: Option<Time>) {
         assert!(until.is_some(), "nothing will ever happen");
         let now = self.mock.now();
+        let any_call = self.timeouts.first().is_some_and(|(at, ..)| *at <= now);
         while let Some(&(at, node, attempt)) = self.timeouts.first()
             && at <= now
         {
@@ -500,7 +515,9 @@ impl<'g, 's> Sim<'g, 's> {
             self.schedule.overran(now, node);
             self.mock.stop(node, Stop::Stop);
         }
-        self.schedule.tick(now);
+        if !any_call {
+            self.schedule.tick(now);
+        }
     }
 
     fn tell(&mut self, action: &Action) {

@@ -273,7 +273,7 @@ fn what_was_handed_over_early_is_taken_back() {
             "2 g[1] cancelled by wait",
             "2 g[2] cancelled by wait",
             "2 g[0] cancelled by wait",
-            "2 g returned all_completed after 2 well"
+            "2 g returned cancelled after 2 badly"
         ]
     );
     assert_eq!(

@@ -184,7 +184,7 @@ fn what_cannot_be_met_any_more_returns_at_once() {
             "0 g[0] cancelled by wait",
             "0 g[1] cancelled by wait",
             "0 g[2] cancelled by wait",
-            "0 g returned all_completed after 0 well"
+            "0 g returned cancelled after 0 badly"
         ]
     );
 }
@@ -202,7 +202,7 @@ fn shares_are_rounded_up() {
             "2 g[1] succeeded",
             "2 returned completed after 2 well",
             "2 g[2] cancelled by wait",
-            "2 g returned all_completed after 2 well"
+            "2 g returned cancelled after 2 badly"
         ]
     );
 }
@@ -571,7 +571,7 @@ fn a_group_that_the_job_cancels_is_left_when_its_members_have_stopped() {
             "1 stop g[1]",
             "3 g[0] cancelled by wait",
             "3 g[1] cancelled by wait",
-            "3 g returned first_completed after 3 well",
+            "3 g returned cancelled after 3 badly",
             "3 start clean",
             "4 clean succeeded"
         ]
@@ -596,7 +596,7 @@ fn what_needs_a_group_does_not_run_when_the_job_cancelled_it() {
             "1 returned first_completed after 1 well",
             "1 g[0] cancelled by wait",
             "1 g[1] cancelled by wait",
-            "1 g returned all_completed after 1 well",
+            "1 g returned cancelled after 1 badly",
             "1 publish cancelled by dependency g[0]",
             "1 start clean",
             "2 clean succeeded"
@@ -685,6 +685,55 @@ fn an_interrupted_group_says_so() {
             "2 next cancelled by interrupt",
             "2 g[1] cancelled by interrupt",
             "2 g returned interrupt after 2 badly"
+        ]
+    );
+}
+
+#[test]
+fn an_interrupt_is_the_reason_also_where_the_executor_had_broken() {
+    let own = wait(ReturnWhen::Succeeded(Amount::Count(2)));
+    let job = Job::new([group("g", 2).wait(own)]).workers(2).fails("g[1]", 4.0);
+    assert_eq!(
+        job.obedience(Obedience::Never).breaks(2.0, 0).signal(3.0).run(),
+        [
+            "0 start g[0]",
+            "0 start g[1]",
+            "1 g[0] succeeded",
+            "2 kill g[1]",
+            "3 returned interrupt after 3 badly",
+            "3 stop g[1]",
+            "4 g[1] cancelled by interrupt",
+            "4 g returned interrupt after 4 badly"
+        ]
+    );
+}
+
+#[test]
+fn a_group_that_had_gone_wrong_before_it_was_cancelled_has_failed() {
+    let own = wait(ReturnWhen::AllCompleted);
+    let forgiving = wait(ReturnWhen::Succeeded(Amount::Count(2)));
+    let job = Job::new([group("g", 2).wait(own), group("h", 2).wait(forgiving)])
+        .workers(4)
+        .wait(within(wait(ReturnWhen::AllCompleted), 2.0))
+        .fails("g[0]", 1.0)
+        .takes("g[1]", LATE)
+        .takes("h[1]", LATE);
+    assert_eq!(
+        job.run(),
+        [
+            "0 start g[0]",
+            "0 start g[1]",
+            "0 start h[0]",
+            "0 start h[1]",
+            "1 g[0] failed",
+            "1 h[0] succeeded",
+            "2 returned timeout after 2 badly",
+            "2 stop g[1]",
+            "2 stop h[1]",
+            "2 g[1] cancelled by wait",
+            "2 g returned all_completed after 2 badly",
+            "2 h[1] cancelled by wait",
+            "2 h returned cancelled after 2 badly"
         ]
     );
 }

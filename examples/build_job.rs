@@ -2,7 +2,7 @@
 //! processes.
 //!
 //! ```sh
-//! cargo run --example embed
+//! cargo run --example build_job
 //! ```
 
 use std::error::Error;
