@@ -24,7 +24,7 @@ pub use crate::executor::process::WorkerProgram;
 
 /// So many calls are gathered before a pool hears of them, which saves locking and waking for each.
 /// They never wait longer than until the driver listens.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 
 /// What a run on this machine needs.
 #[derive(Debug)]

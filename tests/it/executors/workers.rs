@@ -286,7 +286,7 @@ fn nothing_is_made_again_that_a_worker_gone_mad_may_have_made() {
 }
 
 #[test]
-fn what_a_stuck_worker_does_not_give_back_dies_with_it_and_is_not_made_again() {
+fn what_a_stuck_worker_never_started_is_made_once_by_another() {
     let folder = tempfile::tempdir().unwrap();
     let mut open = Bench::own(1).ahead().open();
     for node in 0..50 {
