@@ -289,7 +289,7 @@ fn what_was_handed_over_early_is_taken_back() {
             "2 g[1] cancelled by wait",
             "2 g[2] cancelled by wait",
             "5 g[0] succeeded",
-            "5 g returned all_completed after 5 well"
+            "5 g returned cancelled after 5 badly"
         ]
     );
 }
