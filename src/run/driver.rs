@@ -141,7 +141,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             Action::Start { node, attempt, ready, units, ahead } => {
                 self.start(node, attempt, ready, &units, ahead);
             }
-            Action::Stop { node, how } => self.backend.stop(node, how),
+            Action::Stop { node, attempt, how } => self.backend.stop(node, attempt, how),
             Action::Settle { node, state, cause } => self.settle(node, state, cause),
             Action::Retry { node, attempt, at } => self.retry(node, attempt, at),
             Action::GroupReturned { task, how } => {
@@ -293,7 +293,7 @@ impl<'a, B: Backend> Driver<'a, B> {
     fn ended(&mut self, done: Done) {
         let (node, now) = (done.node, self.backend.now());
         if self.abandoned.remove(&(node, done.attempt)) {
-            self.schedule.freed(now, node);
+            self.schedule.freed(now, node, done.attempt);
             return;
         }
         if self.ledger.record(node).state == State::Pending && done.worker > 0 {
@@ -342,7 +342,7 @@ impl<'a, B: Backend> Driver<'a, B> {
         record.ended = now;
         record.detail_mut().failure = Some(Failure::new(FailureKind::Timeout, message));
         self.abandoned.insert((node, attempt));
-        self.backend.stop(node, Stop::Stop);
+        self.backend.stop(node, attempt, Stop::Stop);
         self.schedule.overran(now, node);
     }
 

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::executor::pool::{Attempt, Executor, Queue};
-use crate::id::NodeId;
+use crate::executor::pool::{Attempt, Executor, Id, Queue};
 use crate::work::Stop;
 
 /// What the slots of a pool share.
@@ -22,7 +21,7 @@ pub(super) struct Dispatch {
 pub(super) struct State {
     pub(super) queue: Queue,
     /// Which slot has an attempt, started or not.
-    pub(super) given: HashMap<NodeId, usize>,
+    pub(super) given: HashMap<Id, usize>,
     pub(super) slots: Vec<Slot>,
     pub(super) closing: bool,
 }
@@ -31,7 +30,7 @@ pub(super) struct State {
 pub(super) struct Slot {
     pub(super) doing: Doing,
     /// Attempts that it shall stop.
-    pub(super) orders: Vec<(NodeId, Stop)>,
+    pub(super) orders: Vec<(Id, Stop)>,
     bell: Arc<Bell>,
 }
 
@@ -87,13 +86,13 @@ impl Dispatch {
     }
 
     /// Takes an attempt back, or tells the slot that has it to stop it.
-    pub(super) fn stop(&self, node: NodeId, how: Stop) {
+    pub(super) fn stop(&self, id: Id, how: Stop) {
         let mut state = self.lock();
-        if let Some(attempt) = state.queue.remove(node) {
+        if let Some(attempt) = state.queue.remove(id) {
             drop(state);
             self.executor.recalled(&attempt);
-        } else if let Some(&slot) = state.given.get(&node) {
-            state.slots[slot].orders.push((node, how));
+        } else if let Some(&slot) = state.given.get(&id) {
+            state.slots[slot].orders.push((id, how));
             state.slots[slot].bell.ring();
         }
     }

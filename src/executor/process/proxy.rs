@@ -10,13 +10,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::executor::pool::Attempt;
+use crate::executor::pool::{Attempt, Id};
 use crate::executor::process::dispatch::{Bell, Dispatch, Doing, State};
 use crate::executor::process::flight::{Flight, Stage, Worker, first, mismatch, recall, word};
 use crate::executor::process::peer::{Peer, Ready, wait_for};
 use crate::executor::process::spawn::{End, WorkerProgram};
 use crate::executor::protocol::{FromWorker, Hello, ProtocolError, ToWorker};
-use crate::id::NodeId;
 use crate::outcome::{Captured, Failure, FailureKind, Outcome, Stream};
 use crate::rundir::RunDir;
 use crate::supervise::Capture;
@@ -64,8 +63,8 @@ pub(super) struct Proxy {
     pace: Option<Duration>,
     next_id: u64,
     failed_starts: u32,
-    /// Nodes whose attempts ended, to be taken off the books.
-    finished: Vec<NodeId>,
+    /// Attempts that ended, to be taken off the books.
+    finished: Vec<Id>,
     /// Attempts that did not start, to be put back.
     returned: Vec<Flight>,
     /// What the driver will be told once the books are right, in the order it happened.
@@ -118,15 +117,15 @@ impl Proxy {
         let dispatch = Arc::clone(&self.dispatch);
         let mut state = dispatch.lock();
         self.take_orders(&mut state);
-        for node in self.finished.drain(..) {
-            state.given.remove(&node);
+        for id in self.finished.drain(..) {
+            state.given.remove(&id);
         }
         if state.closing || state.queue.broken().is_some() {
             return None;
         }
         for flight in self.returned.drain(..).rev() {
             let Flight { attempt, stop, .. } = flight;
-            state.given.remove(&attempt.node);
+            state.given.remove(&attempt.id());
             if stop.is_some() {
                 let (node, attempt) = (attempt.node, attempt.number);
                 self.notices.push(Notice::Recalled { node, attempt });
@@ -156,9 +155,9 @@ impl Proxy {
     }
 
     fn take_orders(&mut self, state: &mut State) {
-        for (node, how) in state.slots[self.slot].orders.drain(..) {
+        for (id, how) in state.slots[self.slot].orders.drain(..) {
             let mut flights = self.flights.iter_mut().chain(&mut self.returned);
-            if let Some(flight) = flights.find(|flight| flight.attempt.node == node)
+            if let Some(flight) = flights.find(|flight| flight.attempt.id() == id)
                 && !flight.is_unwanted()
             {
                 flight.stop = Some(how);
@@ -193,7 +192,7 @@ impl Proxy {
                 break;
             }
             let Some(attempt) = state.queue.pop() else { break };
-            state.given.insert(attempt.node, self.slot);
+            state.given.insert(attempt.id(), self.slot);
             taken.push(attempt);
             if exact {
                 break;
@@ -508,7 +507,7 @@ impl Proxy {
         });
         let Attempt { node, number: attempt, .. } = flight.attempt;
         let worker = self.number.unwrap_or_default();
-        self.finished.push(node);
+        self.finished.push((node, attempt));
         let done = Done { node, attempt, worker, started, ended, outcome, child };
         self.notices.push(Notice::Ended(done));
     }
