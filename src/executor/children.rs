@@ -42,9 +42,9 @@ impl ChildAttempts {
         Self { children: Children::new(clock, files, sink), running }
     }
 
-    /// What the supervisor calls the attempt of a node; it has one at a time.
-    pub(super) fn key(node: NodeId) -> u64 {
-        node.0.into()
+    /// What the supervisor calls an attempt of a node.
+    pub(super) fn key(node: NodeId, attempt: u32) -> u64 {
+        u64::from(attempt) << 32 | u64::from(node.0)
     }
 
     /// Starts an attempt, of this number, on a worker of its executor.
@@ -65,8 +65,8 @@ impl ChildAttempts {
     }
 
     /// Stops an attempt or takes it back. Gives whether it is a child that has not ended.
-    pub(super) fn stop(&self, node: NodeId, how: Stop) -> bool {
-        let key = Self::key(node);
+    pub(super) fn stop(&self, node: NodeId, attempt: u32, how: Stop) -> bool {
+        let key = Self::key(node, attempt);
         let known = lock(&self.running).contains_key(&key);
         if known {
             self.children.stop(key, how);

@@ -101,7 +101,7 @@ impl Backend for Local {
                 }
             }
             Work::Run(command) => {
-                let key = ChildAttempts::key(node);
+                let key = ChildAttempts::key(node, attempt);
                 let name = format!("{}-{attempt}", self.job.graph.name(node));
                 let request = Request { key, name, command: *command, timeout, grace, live };
                 self.children.start(request, attempt, announce, span, &pool.workers);
@@ -109,16 +109,16 @@ impl Backend for Local {
         }
     }
 
-    fn stop(&mut self, node: NodeId, how: Stop) {
-        if self.children.stop(node, how) {
+    fn stop(&mut self, node: NodeId, attempt: u32, how: Stop) {
+        if self.children.stop(node, attempt, how) {
             return;
         }
         let executor = self.job.graph.task(self.job.graph.task_of(node)).executor;
         let pool = &mut self.pools[executor.index()];
         pool.submit();
         match &pool.calls {
-            Calls::Thread(threads) => threads.stop(node, how),
-            Calls::Process(processes) => processes.stop(node, how),
+            Calls::Thread(threads) => threads.stop((node, attempt), how),
+            Calls::Process(processes) => processes.stop((node, attempt), how),
         }
     }
 

@@ -199,19 +199,13 @@ impl<'s> Mock<'s> {
         }))
     }
 
-    /// The attempts of a node that run, the last one last.
-    fn attempts(&self, node: NodeId) -> Vec<u32> {
-        let range = self.running.range((node, 0)..=(node, u32::MAX));
-        range.map(|((_, attempt), _)| *attempt).collect()
-    }
-
-    fn take_back(&mut self, node: NodeId) -> bool {
+    fn take_back(&mut self, node: NodeId, attempt: u32) -> bool {
         let lines = self.lanes.values_mut();
         for waiting in lines.map(|lane| &mut lane.waiting) {
-            if let Some(at) = waiting.iter().position(|(start, ..)| start.node == node)
-                && let Some((start, ..)) = waiting.remove(at)
-            {
-                self.outbox.push_back(Notice::Recalled { node, attempt: start.attempt });
+            let is_it = |start: &Start| (start.node, start.attempt) == (node, attempt);
+            if let Some(at) = waiting.iter().position(|(start, ..)| is_it(start)) {
+                waiting.remove(at);
+                self.outbox.push_back(Notice::Recalled { node, attempt });
                 return true;
             }
         }
@@ -267,19 +261,17 @@ impl Backend for Mock<'_> {
         }
     }
 
-    fn stop(&mut self, node: NodeId, how: Stop) {
-        if self.take_back(node) || how == Stop::Recall {
+    fn stop(&mut self, node: NodeId, attempt: u32, how: Stop) {
+        if self.take_back(node, attempt) || how == Stop::Recall {
             return;
         }
-        for attempt in self.attempts(node) {
-            match self.obedience {
-                Obedience::AtOnce => self.cut_short(node, attempt, Duration::ZERO),
-                Obedience::After(_) if how == Stop::Kill => {
-                    self.cut_short(node, attempt, Duration::ZERO);
-                }
-                Obedience::After(grace) => self.cut_short(node, attempt, grace),
-                Obedience::Never => {}
+        match self.obedience {
+            Obedience::AtOnce => self.cut_short(node, attempt, Duration::ZERO),
+            Obedience::After(_) if how == Stop::Kill => {
+                self.cut_short(node, attempt, Duration::ZERO);
             }
+            Obedience::After(grace) => self.cut_short(node, attempt, grace),
+            Obedience::Never => {}
         }
     }
 

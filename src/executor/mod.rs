@@ -25,8 +25,9 @@ pub trait Backend {
     /// it that few do.
     fn start(&mut self, start: Start);
 
-    /// Stops an attempt that was handed over and has not ended.
-    fn stop(&mut self, node: NodeId, how: Stop);
+    /// Stops an attempt that was handed over and has not ended. An earlier one of the same future may
+    /// still be busy, though nobody waits for it any more: that one is left alone.
+    fn stop(&mut self, node: NodeId, attempt: u32, how: Stop);
 
     /// Waits for the next notice, no longer than `until`; `None` when that has come. With `None`
     /// there is no bound.

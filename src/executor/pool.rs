@@ -94,7 +94,16 @@ pub(super) struct Attempt {
     pub(super) span: tracing::Span,
 }
 
+/// Names an attempt. A node alone does not: one of its attempts may still be busy, given up by all,
+/// when the next is handed over.
+pub(super) type Id = (NodeId, u32);
+
 impl Attempt {
+    /// What names it.
+    pub(super) fn id(&self) -> Id {
+        (self.node, self.number)
+    }
+
     /// Takes what the call is given, which is needed only once.
     pub(super) fn take_args(&mut self) -> Args {
         std::mem::replace(&mut self.call.args, Args::List(Vec::new()))
@@ -140,8 +149,8 @@ impl Queue {
     }
 
     /// Takes one attempt out, wherever it is.
-    pub(super) fn remove(&mut self, node: NodeId) -> Option<Attempt> {
-        remove(&mut self.attempts, node)
+    pub(super) fn remove(&mut self, id: Id) -> Option<Attempt> {
+        remove(&mut self.attempts, id)
     }
 
     /// Nothing runs any more, for this reason. Gives what was waiting; `None` if this is known.
@@ -154,12 +163,12 @@ impl Queue {
     }
 }
 
-/// Takes the attempt of a node out of a queue. Who takes back many does so from the front or from
+/// Takes an attempt out of a queue. Who takes back many does so from the front or from
 /// the back, so both are looked at first.
-pub(super) fn remove(attempts: &mut VecDeque<Attempt>, node: NodeId) -> Option<Attempt> {
+pub(super) fn remove(attempts: &mut VecDeque<Attempt>, id: Id) -> Option<Attempt> {
     let len = attempts.len();
     (0..len.div_ceil(2))
         .flat_map(|near| [near, len - 1 - near])
-        .find(|&place| attempts[place].node == node)
+        .find(|&place| attempts[place].id() == id)
         .and_then(|place| attempts.remove(place))
 }

@@ -13,9 +13,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::executor::pool::{Attempt, Executor, Queue, remove};
+use crate::executor::pool::{Attempt, Executor, Id, Queue, remove};
 use crate::functions::{Context, Function, Token};
-use crate::id::NodeId;
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::time::Time;
 use crate::work::{Args, Call, Done, Notice, Stop};
@@ -50,8 +49,8 @@ impl ThreadPool {
     }
 
     /// Takes an attempt back, or asks it to end.
-    pub(super) fn stop(&self, node: NodeId, how: Stop) {
-        self.shared.stop(node, how);
+    pub(super) fn stop(&self, id: Id, how: Stop) {
+        self.shared.stop(id, how);
     }
 
     fn start_threads(&mut self) {
@@ -104,7 +103,7 @@ struct State {
 struct Slot {
     /// Taken and not started.
     ahead: VecDeque<Attempt>,
-    running: Option<(NodeId, Token)>,
+    running: Option<(Id, Token)>,
 }
 
 impl Slot {
@@ -112,7 +111,7 @@ impl Slot {
     fn next(&mut self, context: &mut Context) -> Option<Attempt> {
         self.running = None;
         let attempt = self.ahead.pop_front()?;
-        self.running = Some((attempt.node, context.renew_token().clone()));
+        self.running = Some((attempt.id(), context.renew_token().clone()));
         Some(attempt)
     }
 }
@@ -153,21 +152,21 @@ impl Shared {
         self.wake_one(&state);
     }
 
-    fn stop(&self, node: NodeId, how: Stop) {
+    fn stop(&self, id: Id, how: Stop) {
         let mut state = self.lock();
-        if let Some(attempt) = state.queue.remove(node) {
+        if let Some(attempt) = state.queue.remove(id) {
             drop(state);
             self.executor.recalled(&attempt);
             return;
         }
         for slot in &self.slots {
             let mut slot = lock(slot);
-            if let Some(attempt) = remove(&mut slot.ahead, node) {
+            if let Some(attempt) = remove(&mut slot.ahead, id) {
                 self.executor.recalled(&attempt);
                 return;
             }
             match &slot.running {
-                Some((running, token)) if *running == node => {
+                Some((running, token)) if *running == id => {
                     if how != Stop::Recall {
                         token.cancel();
                     }

@@ -148,7 +148,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             Action::Start { node, attempt, ready, units, ahead } => {
                 self.start(node, attempt, ready, &units, ahead);
             }
-            Action::Stop { node, how } => self.backend.stop(node, how),
+            Action::Stop { node, attempt, how } => self.backend.stop(node, attempt, how),
             Action::Settle { node, state, cause } => self.settle(node, state, cause),
             Action::Retry { node, attempt, at } => self.retry(node, attempt, at),
             Action::GroupReturned { task, how } => {
@@ -300,7 +300,7 @@ impl<'a, B: Backend> Driver<'a, B> {
     fn ended(&mut self, done: Done) {
         let (node, now) = (done.node, self.now);
         if !self.abandoned.is_empty() && self.abandoned.remove(&(node, done.attempt)) {
-            self.schedule.freed(now, node);
+            self.schedule.freed(now, node, done.attempt);
             return;
         }
         if self.ledger.record(node).state == State::Pending && done.worker > 0 {
@@ -349,7 +349,7 @@ impl<'a, B: Backend> Driver<'a, B> {
         record.ended = now;
         record.detail_mut().failure = Some(Failure::new(FailureKind::Timeout, message));
         self.abandoned.insert((node, attempt));
-        self.backend.stop(node, Stop::Stop);
+        self.backend.stop(node, attempt, Stop::Stop);
         self.schedule.overran(now, node);
     }
 

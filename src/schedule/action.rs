@@ -44,6 +44,8 @@ pub enum Action {
     Stop {
         /// The future.
         node: NodeId,
+        /// Which of its attempts.
+        attempt: u32,
         /// How hard.
         how: Stop,
     },

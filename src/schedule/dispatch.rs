@@ -20,8 +20,15 @@ pub struct Dispatch {
     alone: bool,
     /// What those in flight hold, if it has numbers.
     held: BTreeMap<NodeId, Units>,
-    /// Attempts that nobody waits for any more but whose workers are still busy, the oldest first.
-    abandoned: Vec<(NodeId, Units)>,
+    /// Attempts that nobody waits for any more but whose workers are still busy.
+    abandoned: Vec<Abandoned>,
+}
+
+#[derive(Debug)]
+struct Abandoned {
+    node: NodeId,
+    attempt: u32,
+    units: Units,
 }
 
 /// What may be started now.
@@ -115,15 +122,16 @@ impl Dispatch {
     }
 
     /// An attempt is over but its worker and what it holds are not free before [`Self::freed`].
-    pub fn abandon(&mut self, node: NodeId) {
+    pub fn abandon(&mut self, node: NodeId, attempt: u32) {
         let units = self.held.remove(&node).unwrap_or_default();
-        self.abandoned.push((node, units));
+        self.abandoned.push(Abandoned { node, attempt, units });
     }
 
     /// The worker of an abandoned attempt is free.
-    pub fn freed(&mut self, plan: &Plan<'_>, node: NodeId) {
-        if let Some(at) = self.abandoned.iter().position(|(of, _)| *of == node) {
-            let (_, units) = self.abandoned.remove(at);
+    pub fn freed(&mut self, plan: &Plan<'_>, node: NodeId, attempt: u32) {
+        let is_it = |it: &Abandoned| (it.node, it.attempt) == (node, attempt);
+        if let Some(at) = self.abandoned.iter().position(is_it) {
+            let units = self.abandoned.swap_remove(at).units;
             self.vacate(plan, node, *plan.node(node), units);
         }
     }

@@ -142,16 +142,17 @@ impl<'g> Schedule<'g> {
     pub fn overran(&mut self, now: Time, node: NodeId) {
         if self.phase(node) == Phase::Running {
             self.now = now;
-            self.dispatch.abandon(node);
+            self.dispatch.abandon(node, self.attempt(node));
             self.finish_attempt(node, End::TimedOut);
             self.conclude();
         }
     }
 
     /// The worker of an attempt that overran is free: its function returned, or it was replaced.
-    pub fn freed(&mut self, now: Time, node: NodeId) {
+    /// By then the future may be on its next attempt, so this one is named.
+    pub fn freed(&mut self, now: Time, node: NodeId, attempt: u32) {
         self.now = now;
-        self.dispatch.freed(&self.plan, node);
+        self.dispatch.freed(&self.plan, node, attempt);
     }
 
     /// An attempt was taken back before it started. It is cancelled if that was wanted, else it
@@ -249,6 +250,12 @@ impl<'g> Schedule<'g> {
         self.nodes[node.index()].phase
     }
 
+    /// The number of the attempt that is under way or next, from 1.
+    fn attempt(&self, node: NodeId) -> u32 {
+        let retried = self.nodes[node.index()].marks.has(Marks::RETRIED);
+        if retried { self.tries.attempt(node) } else { 1 }
+    }
+
     /// The one place where a node's state changes.
     fn set(&mut self, node: NodeId, phase: Phase) {
         let before = mem::replace(&mut self.nodes[node.index()].phase, phase);
@@ -274,7 +281,7 @@ impl<'g> Schedule<'g> {
         self.set(node, Phase::Running);
         let Node { ready, ref mut marks, .. } = self.nodes[node.index()];
         marks.set(Marks::AHEAD, pick.ahead);
-        let attempt = if marks.has(Marks::RETRIED) { self.tries.attempt(node) } else { 1 };
+        let attempt = self.attempt(node);
         Some(Action::Start { node, attempt, ready, units: pick.units, ahead: pick.ahead })
     }
 
@@ -532,8 +539,13 @@ impl<'g> Schedule<'g> {
             Wish::None => None,
         };
         if let Some(how) = how {
-            self.actions.push_back(Action::Stop { node, how });
+            self.stop(node, how);
         }
+    }
+
+    fn stop(&mut self, node: NodeId, how: Stop) {
+        let attempt = self.attempt(node);
+        self.actions.push_back(Action::Stop { node, attempt, how });
     }
 
     fn overrule_group_of(&mut self, node: NodeId, blame: Blame) {
@@ -563,7 +575,7 @@ impl<'g> Schedule<'g> {
                     self.settle_by_itself(node, State::Failed);
                 }
                 // Whatever it comes to, it will have failed.
-                Phase::Running => self.actions.push_back(Action::Stop { node, how: Stop::Kill }),
+                Phase::Running => self.stop(node, Stop::Kill),
                 Phase::Done => {}
             }
         }

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::executor::pool::{Attempt, Executor, Queue};
-use crate::id::NodeId;
+use crate::executor::pool::{Attempt, Executor, Id, Queue};
 use crate::work::Stop;
 
 /// What the slots of a pool share.
@@ -28,7 +27,7 @@ pub(super) struct State {
 pub(super) struct Slot {
     pub(super) doing: Doing,
     /// Attempts that it shall stop if it has them.
-    pub(super) orders: Vec<(NodeId, Stop)>,
+    pub(super) orders: Vec<(Id, Stop)>,
     bell: Arc<Bell>,
 }
 
@@ -85,15 +84,15 @@ impl Dispatch {
 
     /// Takes an attempt back, or has the slot that has it stop it. Which one that is only the slots
     /// know; each reads its orders before it takes anything new, so a late one hits nobody else.
-    pub(super) fn stop(&self, node: NodeId, how: Stop) {
+    pub(super) fn stop(&self, id: Id, how: Stop) {
         let mut state = self.lock();
-        if let Some(attempt) = state.queue.remove(node) {
+        if let Some(attempt) = state.queue.remove(id) {
             drop(state);
             self.executor.recalled(&attempt);
             return;
         }
         for slot in state.slots.iter_mut().filter(|slot| slot.doing == Doing::Busy) {
-            slot.orders.push((node, how));
+            slot.orders.push((id, how));
             slot.bell.ring();
         }
     }

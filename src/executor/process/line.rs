@@ -16,14 +16,13 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::executor::pool::{Attempt, Executor};
+use crate::executor::pool::{Attempt, Executor, Id};
 use crate::executor::process::books::Books;
 use crate::executor::process::dispatch::Bell;
 use crate::executor::process::flight::{Flight, Stage, Worker, mismatch, word};
 use crate::executor::process::peer::{Peer, Ready};
 use crate::executor::process::spawn::{End, WorkerProgram};
 use crate::executor::protocol::{FromWorker, Hello, ProtocolError, ToWorker};
-use crate::id::NodeId;
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::rundir::RunDir;
 use crate::time::Time;
@@ -228,15 +227,15 @@ impl Line {
     }
 
     /// Takes an order to stop an attempt, if it has it.
-    pub(super) fn stop(&mut self, node: NodeId, how: Stop) {
-        if let Some(flight) = self.flights.iter_mut().find(|flight| flight.attempt.node == node) {
+    pub(super) fn stop(&mut self, id: Id, how: Stop) {
+        if let Some(flight) = self.flights.iter_mut().find(|flight| flight.attempt.id() == id) {
             if !flight.is_unwanted() {
                 flight.stop = Some(how);
             }
             self.stopping = true;
         }
-        let unsent = self.waiting.extract_if(.., |attempt| attempt.node == node);
-        let unsent = unsent.chain(self.books.returned.extract_if(.., |it| it.node == node)).next();
+        let unsent = self.waiting.extract_if(.., |attempt| attempt.id() == id);
+        let unsent = unsent.chain(self.books.returned.extract_if(.., |it| it.id() == id)).next();
         if let Some(attempt) = unsent {
             self.books.recalled(&attempt);
         }

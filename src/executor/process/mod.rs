@@ -14,11 +14,10 @@ use std::thread::JoinHandle;
 
 pub use spawn::WorkerProgram;
 
-use crate::executor::pool::{Attempt, Executor};
+use crate::executor::pool::{Attempt, Executor, Id};
 use crate::executor::process::dispatch::Dispatch;
 pub(super) use crate::executor::process::line::Rules;
 use crate::executor::process::proxy::Proxy;
-use crate::id::NodeId;
 use crate::work::Stop;
 
 /// A pool of worker processes that make calls. Each has a thread here that speaks for it, started
@@ -49,8 +48,8 @@ impl ProcessPool {
     }
 
     /// Takes an attempt back, or ends it with its worker.
-    pub(super) fn stop(&self, node: NodeId, how: Stop) {
-        self.dispatch.stop(node, how);
+    pub(super) fn stop(&self, id: Id, how: Stop) {
+        self.dispatch.stop(id, how);
     }
 
     fn add_slot(&mut self) -> std::io::Result<()> {

@@ -47,8 +47,8 @@ impl Proxy {
             self.dispatch.break_off(&why);
         }
         let mut state = self.dispatch.lock();
-        for (node, how) in state.slots[self.slot].orders.drain(..) {
-            self.line.stop(node, how);
+        for (id, how) in state.slots[self.slot].orders.drain(..) {
+            self.line.stop(id, how);
         }
         if state.closing || state.queue.broken().is_some() {
             return None;

@@ -165,7 +165,7 @@ impl Open {
     }
 
     pub(super) fn stop(&mut self, node: u32, how: Stop) {
-        self.local.stop(NodeId(node), how);
+        self.local.stop(NodeId(node), 1, how);
     }
 
     /// The next notice. A minute without one is a hang.

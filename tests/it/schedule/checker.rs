@@ -17,9 +17,10 @@ pub struct Checker<'g> {
     futures: BTreeMap<NodeId, Seen>,
     groups: BTreeMap<TaskId, Group>,
     job: Option<Return>,
-    /// In flight, given up but still busy, and what each holds.
+    /// In flight, and what each holds.
     flying: Vec<(NodeId, Units)>,
-    abandoned: Vec<(NodeId, Units)>,
+    /// Given up but still busy, by attempt.
+    abandoned: BTreeMap<(NodeId, u32), Units>,
     broken: Vec<ExecutorId>,
     signals: u32,
     /// How often all that could be done was done.
@@ -61,7 +62,7 @@ impl<'g> Checker<'g> {
             groups: BTreeMap::new(),
             job: None,
             flying: Vec::new(),
-            abandoned: Vec::new(),
+            abandoned: BTreeMap::new(),
             broken: Vec::new(),
             signals: 0,
             rests: 0,
@@ -81,13 +82,12 @@ impl<'g> Checker<'g> {
     }
 
     pub fn overran(&mut self, node: NodeId) {
-        let flight = self.land(node);
-        self.abandoned.push(flight);
+        let (_, units) = self.land(node);
+        self.abandoned.insert((node, self.futures[&node].attempts), units);
     }
 
-    pub fn freed(&mut self, node: NodeId) {
-        let at = self.abandoned.iter().position(|(it, _)| *it == node).expect("was abandoned");
-        self.abandoned.remove(at);
+    pub fn freed(&mut self, node: NodeId, attempt: u32) {
+        self.abandoned.remove(&(node, attempt)).expect("was abandoned");
     }
 
     pub fn recalled(&mut self, node: NodeId) {
@@ -142,8 +142,9 @@ impl<'g> Checker<'g> {
                 self.flying.push((*node, units.clone()));
                 self.check_width(self.task(*node).executor);
             }
-            Action::Stop { node, how } => {
+            Action::Stop { node, attempt, how } => {
                 assert!(self.is_flying(*node), "only what is in flight is stopped");
+                assert_eq!(*attempt, self.futures[node].attempts);
                 let broken = *how == Stop::Kill && self.is_broken(*node);
                 assert!(broken || self.is_called_off(*node), "nobody is stopped for nothing");
                 let seen = self.seen_mut(*node);
@@ -207,7 +208,7 @@ impl<'g> Checker<'g> {
             for node in ready.iter().filter(|node| self.task(**node).uses.is_empty()) {
                 let executor = self.task(*node).executor;
                 let width = self.graph.executor(executor).max_workers as usize;
-                assert!(self.busy_on(executor) >= width, "a worker is idle");
+                assert!(self.busy_on(executor).count() >= width, "a worker is idle");
             }
         }
         for id in self.groups.keys().filter(|id| self.groups[id].returned.is_none()) {
@@ -236,15 +237,14 @@ impl<'g> Checker<'g> {
         assert!(!self.is_broken(node), "nothing starts on a broken executor");
         assert!(!self.is_called_off(node), "nothing starts that was called off");
         let width = self.graph.executor(task.executor).max_workers as usize;
-        let busy = self.busy_on(task.executor);
+        let busy = self.busy_on(task.executor).count();
         assert!(busy < width + self.options.ahead as usize, "too many are in flight");
         assert_eq!(ahead, busy >= width);
         assert!(
             !ahead || self.may_hurry(node),
             "it must not be handed over before a worker is free"
         );
-        let all = self.flying.len() + self.abandoned.len();
-        assert!(!task.exclusive || all == 0, "an exclusive future runs alone");
+        assert!(!task.exclusive || self.busy().count() == 0, "an exclusive future runs alone");
         assert!(!self.is_alone(), "nothing runs beside an exclusive future");
         for other in self.ready(now).filter(|other| self.graph.rank(*other) < self.graph.rank(node))
         {
@@ -258,8 +258,8 @@ impl<'g> Checker<'g> {
     /// which knows nothing of the children.
     fn check_width(&self, executor: ExecutorId) {
         let width = self.graph.executor(executor).max_workers as usize;
-        let calls = self.busy(executor).filter(|node| self.task(*node).ahead).count();
-        let children = self.busy(executor).count() - calls;
+        let calls = self.busy_on(executor).filter(|node| self.task(*node).ahead).count();
+        let children = self.busy_on(executor).count() - calls;
         assert!(children + calls.min(width) <= width, "more run than there are workers");
     }
 
@@ -274,7 +274,6 @@ impl<'g> Checker<'g> {
     }
 
     fn check_units(&self, node: NodeId, units: &Units) {
-        let all = || self.flying.iter().chain(&self.abandoned);
         for &(id, amount) in &self.task(node).uses {
             let resource = &self.graph.resources()[id.index()];
             let bounded = |amount: u64| amount.min(resource.capacity);
@@ -282,10 +281,11 @@ impl<'g> Checker<'g> {
                 let mut uses = self.task(node).uses.iter();
                 uses.find(|(other, _)| *other == id).map_or(0, |(_, amount)| bounded(*amount))
             };
-            let held: u64 = all().map(|(other, _)| used_by(*other)).sum();
+            let held: u64 = self.busy().map(|(other, _)| used_by(other)).sum();
             assert!(held + bounded(amount) <= resource.capacity, "there is not enough");
             if resource.counted {
-                let taken: Vec<u32> = all()
+                let taken: Vec<u32> = self
+                    .busy()
                     .flat_map(|(_, units)| units)
                     .filter(|(other, _)| *other == id)
                     .flat_map(|(_, units)| units.iter().copied())
@@ -354,16 +354,18 @@ impl<'g> Checker<'g> {
     }
 
     fn is_alone(&self) -> bool {
-        self.flying.iter().chain(&self.abandoned).any(|(node, _)| self.task(*node).exclusive)
+        self.busy().any(|(node, _)| self.task(node).exclusive)
     }
 
-    fn busy_on(&self, executor: ExecutorId) -> usize {
-        self.busy(executor).count()
+    fn busy_on(&self, executor: ExecutorId) -> impl Iterator<Item = NodeId> {
+        let on = move |node: &NodeId| self.task(*node).executor == executor;
+        self.busy().map(|(node, _)| node).filter(on)
     }
 
-    fn busy(&self, executor: ExecutorId) -> impl Iterator<Item = NodeId> {
-        let all = self.flying.iter().chain(&self.abandoned).map(|(node, _)| *node);
-        all.filter(move |node| self.task(*node).executor == executor)
+    /// Whoever keeps a worker busy, and what it holds.
+    fn busy(&self) -> impl Iterator<Item = (NodeId, &Units)> {
+        let flying = self.flying.iter().map(|(node, units)| (*node, units));
+        flying.chain(self.abandoned.iter().map(|((node, _), units)| (*node, units)))
     }
 
     // Ends ----------------------------------------------------------------------------------------

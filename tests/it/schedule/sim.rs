@@ -428,7 +428,7 @@ impl<'g, 's> Sim<'g, 's> {
     fn act(&mut self, action: &Action) {
         match action {
             Action::Start { node, attempt, .. } => self.start(*node, *attempt),
-            Action::Stop { node, how } => self.mock.stop(*node, *how),
+            Action::Stop { node, attempt, how } => self.mock.stop(*node, *attempt, *how),
             _ => {}
         }
     }
@@ -456,8 +456,8 @@ impl<'g, 's> Sim<'g, 's> {
         let now = self.mock.now();
         match notice {
             Notice::Ended(done) if self.abandoned.remove(&(done.node, done.attempt)) => {
-                self.checker.freed(done.node);
-                self.schedule.freed(now, done.node);
+                self.checker.freed(done.node, done.attempt);
+                self.schedule.freed(now, done.node, done.attempt);
             }
             Notice::Ended(done) => {
                 self.timeouts.retain(|(_, node, _)| *node != done.node);
@@ -513,7 +513,7 @@ impl<'g, 's> Sim<'g, 's> {
             self.abandoned.insert((node, attempt));
             self.checker.overran(node);
             self.schedule.overran(now, node);
-            self.mock.stop(node, Stop::Stop);
+            self.mock.stop(node, attempt, Stop::Stop);
         }
         if !any_call {
             self.schedule.tick(now);
@@ -531,9 +531,9 @@ impl<'g, 's> Sim<'g, 's> {
                 words.extend(ahead.then(|| "ahead".to_owned()));
                 words.join(" ")
             }
-            Action::Stop { node, how: Stop::Recall } => format!("recall {}", name(*node)),
-            Action::Stop { node, how: Stop::Stop } => format!("stop {}", name(*node)),
-            Action::Stop { node, how: Stop::Kill } => format!("kill {}", name(*node)),
+            Action::Stop { node, how: Stop::Recall, .. } => format!("recall {}", name(*node)),
+            Action::Stop { node, how: Stop::Stop, .. } => format!("stop {}", name(*node)),
+            Action::Stop { node, how: Stop::Kill, .. } => format!("kill {}", name(*node)),
             Action::Settle { node, state, cause } => {
                 let cause = match cause {
                     None => String::new(),

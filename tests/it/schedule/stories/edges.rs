@@ -324,7 +324,7 @@ fn an_end_told_twice_counts_once() {
     schedule.ended(Time(3), NodeId(0), End::Failed { failure: &failure, exit_code: None });
     schedule.recalled(Time(3), NodeId(0));
     schedule.overran(Time(3), NodeId(0));
-    schedule.freed(Time(3), NodeId(0));
+    schedule.freed(Time(3), NodeId(0), 1);
     let settled = Action::Settle { node: NodeId(0), state: State::Succeeded, cause: None };
     assert_eq!(schedule.next_action(), Some(settled));
     assert!(matches!(schedule.next_action(), Some(Action::Start { node: NodeId(1), .. })));
