@@ -230,8 +230,13 @@ fn c84_where_processes_and_threads_are_refused_all_ends_and_says_why() {
                         let error = future["error"]["message"].as_str().unwrap_or_default();
                         error.contains("cannot start a thread for child processes")
                     };
-                    let count = futures(&end).iter().filter(without_thread).count();
-                    assert!(count == 0 || count == 20, "one thread minds them all: {context}");
+                    // One thread minds them all: where it is refused, none runs. Some may fail for
+                    // another reason, because the executor broke meanwhile.
+                    let ran = |future: &&Value| {
+                        future["task"] == "child" && future["state"] == "succeeded"
+                    };
+                    let refused = futures(&end).iter().any(|it| without_thread(&it));
+                    assert!(!refused || !futures(&end).iter().any(|it| ran(&it)), "{context}");
                     for future in
                         futures(&end).iter().filter(|future| future["state"] != "succeeded")
                     {
