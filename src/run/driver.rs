@@ -262,9 +262,7 @@ impl<'a, B: Backend> Driver<'a, B> {
                 self.emit(Event::Output { node, stream, bytes });
             }
             Notice::Ended(done) => self.ended(done),
-            Notice::Recalled { node, .. } => {
-                self.schedule.recalled(self.backend.now(), node);
-            }
+            Notice::Recalled { node, attempt } => self.recalled(node, attempt),
             Notice::Broken { executor, message } => self.broke(executor, message),
             Notice::Warning(message) => self.emit(Event::Warning { message }),
             Notice::Signal(signal) => self.interrupted(signal),
@@ -327,6 +325,15 @@ impl<'a, B: Backend> Driver<'a, B> {
                 self.schedule.ended(now, node, End::TimedOut);
             }
             Outcome::Cancelled => self.schedule.ended(now, node, End::Cancelled),
+        }
+    }
+
+    fn recalled(&mut self, node: NodeId, attempt: u32) {
+        let now = self.backend.now();
+        if self.abandoned.remove(&(node, attempt)) {
+            self.schedule.freed(now, node, attempt);
+        } else {
+            self.schedule.recalled(now, node);
         }
     }
 
