@@ -269,9 +269,7 @@ impl<'a, B: Backend> Driver<'a, B> {
                 self.emit(Event::Output { node, stream, bytes });
             }
             Notice::Ended(done) => self.ended(done),
-            Notice::Recalled { node, .. } => {
-                self.schedule.recalled(self.now, node);
-            }
+            Notice::Recalled { node, attempt } => self.recalled(node, attempt),
             Notice::Broken { executor, message } => self.broke(executor, message),
             Notice::Warning(message) => self.emit(Event::Warning { message }),
             Notice::Signal(signal) => self.interrupted(signal),
@@ -334,6 +332,14 @@ impl<'a, B: Backend> Driver<'a, B> {
                 self.schedule.ended(now, node, End::TimedOut);
             }
             Outcome::Cancelled => self.schedule.ended(now, node, End::Cancelled),
+        }
+    }
+
+    fn recalled(&mut self, node: NodeId, attempt: u32) {
+        if self.abandoned.remove(&(node, attempt)) {
+            self.schedule.freed(self.now, node, attempt);
+        } else {
+            self.schedule.recalled(self.now, node);
         }
     }
 

@@ -151,9 +151,13 @@ impl Open {
     }
 
     pub(super) fn start_work(&mut self, node: u32, work: Work) {
+        self.start_attempt(node, 1, work);
+    }
+
+    pub(super) fn start_attempt(&mut self, node: u32, attempt: u32, work: Work) {
         self.local.start(Start {
             node: NodeId(node),
-            attempt: 1,
+            attempt,
             executor: ExecutorId(0),
             work,
             timeout: None,
@@ -165,7 +169,11 @@ impl Open {
     }
 
     pub(super) fn stop(&mut self, node: u32, how: Stop) {
-        self.local.stop(NodeId(node), 1, how);
+        self.stop_attempt(node, 1, how);
+    }
+
+    pub(super) fn stop_attempt(&mut self, node: u32, attempt: u32, how: Stop) {
+        self.local.stop(NodeId(node), attempt, how);
     }
 
     /// The next notice. A minute without one is a hang.

@@ -9,7 +9,7 @@ mod workers;
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
 
 use jobrun::executor::Backend;
@@ -19,7 +19,7 @@ use jobrun::outcome::{Failure, FailureKind, Outcome};
 use jobrun::value::Value;
 use jobrun::work::{Notice, ResultKind, Stop, Work};
 
-use bench::{Bench, ints};
+use bench::{Bench, function_call, ints};
 
 #[test]
 fn both_kinds_make_calls_and_say_what_came_of_them() {
@@ -152,6 +152,43 @@ fn a_cancelled_call_may_still_succeed() {
     assert_eq!(told.outcome(1), Outcome::Cancelled);
     open.stop(0, Stop::Kill);
     assert_eq!(open.one("echo", ints([1])), Outcome::Succeeded(1.into()), "late stops hit nobody");
+}
+
+#[test]
+fn a_stop_hits_its_own_attempt() {
+    let (release, released) = mpsc::channel();
+    let released = Mutex::new(released);
+    let mut bench = Bench::threads(2);
+    bench.functions.register("work", move |context: &Context| {
+        if context.attempt() == 1 {
+            released.lock().unwrap().recv().unwrap();
+            return Ok(1);
+        }
+        while context.sleep(Duration::from_hours(1)) {}
+        Err("stopped")
+    });
+    let mut open = bench.open();
+    let work = || function_call("work", vec![]);
+    open.start_attempt(0, 1, work());
+    open.started(0);
+    open.stop_attempt(0, 1, Stop::Stop);
+    // The first does not care; the driver has given it up and tries again.
+    open.start_attempt(0, 2, work());
+    open.started(0);
+    open.start(1, "sleep", vec!["1day".into()]);
+    open.start_attempt(0, 3, work());
+    open.stop_attempt(0, 1, Stop::Kill);
+    open.stop_attempt(0, 3, Stop::Stop);
+    let Notice::Recalled { attempt: 3, .. } = open.next() else { panic!("3 was in line") };
+    open.stop_attempt(0, 2, Stop::Stop);
+    let Notice::Ended(done) = open.next() else { panic!() };
+    assert_eq!((done.attempt, done.outcome), (2, Outcome::Cancelled));
+    open.started(1);
+    release.send(()).unwrap();
+    let Notice::Ended(done) = open.next() else { panic!() };
+    assert_eq!((done.attempt, done.outcome), (1, Outcome::Succeeded(1.into())));
+    open.stop(1, Stop::Stop);
+    assert_eq!(open.until(1).outcome(1), Outcome::Cancelled);
 }
 
 #[test]

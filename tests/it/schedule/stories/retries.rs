@@ -29,6 +29,36 @@ fn a_future_that_waits_for_its_next_attempt_holds_no_worker() {
 }
 
 #[test]
+fn an_attempt_that_was_given_up_gives_back_what_it_held_itself() {
+    let tasks = [
+        one("clock"),
+        one("a").uses(&[(0, 1)]).timeout(2.0).retry(retries(1, 0.0)),
+        one("next").uses(&[(0, 1)]).after(&["clock"]),
+    ];
+    let job = Job::new(tasks)
+        .workers(4)
+        .resource("gpu", 2)
+        .obedience(Obedience::Never)
+        .takes("clock", 2.5)
+        .attempt("a", 1, 3.0, How::Succeeds)
+        .attempt("a", 2, 1.5, How::Succeeds);
+    assert_eq!(
+        job.run(),
+        [
+            "0 start clock",
+            "0 start a gpu[0]",
+            "2 retry a #2 at 2",
+            "2 start a #2 gpu[1]",
+            "2.5 clock succeeded",
+            "3 start next gpu[0]",
+            "3.5 a succeeded",
+            "4 next succeeded",
+            "4 returned all_completed after 4 well"
+        ]
+    );
+}
+
+#[test]
 fn after_the_last_attempt_it_has_failed() {
     let job = Job::new([one("bad").retry(retries(2, 0.0)), one("next").after(&["bad"])]);
     assert_eq!(
