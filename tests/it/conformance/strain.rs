@@ -57,7 +57,9 @@ fn c70_so_do_functions() {
         );
         let running = story.spawn();
         let knocks: Vec<_> = (0..workers).map(|_| door.knock()).collect();
-        knocks.into_iter().for_each(|knock| knock.answer("go"));
+        for knock in knocks {
+            knock.answer("go");
+        }
         let end = running.end();
         end.expect(0);
         assert_eq!(end.report["counts"]["succeeded"], workers);
@@ -97,7 +99,7 @@ fn c73_memory_does_not_grow_with_what_tasks_print() {
     assert_eq!(printed, outputs() * 102_400);
     let peak: u64 = end.file("peak").parse().unwrap();
     // What is kept of each is its tail of 2 KiB and what the report says besides.
-    let bound = 32 << 10 | outputs() * 4;
+    let bound = (32 << 10) + outputs() * 4;
     assert!(peak < bound, "{peak} KiB for {} KiB of output", printed >> 10);
 }
 
@@ -106,7 +108,7 @@ fn c75_executors_that_break_leave_nothing_open() {
     // What the runner, the parent of all tasks, has open. An executor keeps its bells, which are
     // events, until the run ends.
     let count = "ls -l \"/proc/$PPID/fd\" | grep -vc eventfd";
-    let broken: String = (0..20)
+    let broken: Vec<String> = (0..20)
         .map(|n| {
             format!(
                 "[executors.e{n}]\nkind = \"process\"\nmax_workers = 2\n\
@@ -116,6 +118,7 @@ fn c75_executors_that_break_leave_nothing_open() {
             )
         })
         .collect();
+    let broken = broken.concat();
     let end = on(
         "thread",
         1,
@@ -156,7 +159,9 @@ fn c76_workers_start_while_threads_are_busy() {
     let running = story.spawn();
     let knocks: Vec<_> = (0..50).map(|_| door.knock()).collect();
     last.passed();
-    knocks.into_iter().for_each(|knock| knock.answer("go"));
+    for knock in knocks {
+        knock.answer("go");
+    }
     let end = running.end();
     end.expect(0);
     assert_eq!(end.report["counts"]["succeeded"], 301);
