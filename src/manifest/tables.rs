@@ -141,7 +141,8 @@ table! {
         pub priority: Given<i64> = 10,
         /// How long one attempt may take; then it is stopped and counts as timed out.
         pub timeout: Given<Limit> = "1m 30s",
-        /// How long a stopped command has from SIGTERM to SIGKILL. Default: 5 seconds.
+        /// How long a stopped command has from SIGTERM to SIGKILL, and a function on a thread from
+        /// being asked to end to being given up. Default: 5 seconds.
         pub grace: Given<Limit> = "5s",
         /// How many more attempts follow a failed one, or a table that also says when.
         pub retry: Given<Box<Retry>> = { "count": 3, "delay": "1s", "backoff": 2.0 },

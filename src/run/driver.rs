@@ -3,11 +3,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
+use std::time::Duration;
 
 use crate::bind::{self, Binder, RunFacts};
 use crate::callback::{Callbacks, Step};
 use crate::event::{Event, Stamped};
 use crate::executor::Backend;
+use crate::graph::ExecutorKind;
 use crate::id::{ExecutorId, NodeId, ResourceId};
 use crate::job::{self, Job};
 use crate::ledger::{Attempt, CallbackRecord, JobReturn, Ledger};
@@ -27,6 +29,15 @@ const AHEAD: u32 = 256;
 /// What stays in memory of an output once its observers have seen it, in bytes.
 const TAIL: usize = 2048;
 
+/// What becomes of a call that has not ended when it must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Overdue {
+    /// It ran longer than it may.
+    TimesOut,
+    /// It was asked to end and has not.
+    IsGivenUp,
+}
+
 /// Runs one job in the world that its backend is.
 pub struct Driver<'a, B> {
     job: &'a Job,
@@ -38,9 +49,9 @@ pub struct Driver<'a, B> {
     callbacks: Callbacks<'a>,
     binder: Binder<'a>,
     spans: Spans<'a>,
-    /// When calls that may run only so long must have ended.
-    deadlines: BinaryHeap<Reverse<(Time, NodeId, u32)>>,
-    /// Attempts whose future has timed out, while their worker is still busy with them.
+    /// When calls must have ended, and what becomes of them if they have not.
+    deadlines: BinaryHeap<Reverse<(Time, NodeId, u32, Overdue)>>,
+    /// Attempts whose future has ended, while their worker is still busy with them.
     abandoned: HashSet<(NodeId, u32)>,
     /// Why each executor can run nothing any more.
     broken: Vec<Option<String>>,
@@ -128,12 +139,15 @@ impl<'a, B: Backend> Driver<'a, B> {
     fn tick(&mut self) {
         let now = self.now;
         let mut any_call = false;
-        while let Some(Reverse((at, node, attempt))) = self.deadlines.peek().copied() {
+        while let Some(Reverse((at, node, attempt, what))) = self.deadlines.peek().copied() {
             if at > now {
                 break;
             }
             self.deadlines.pop();
-            self.overran(now, node, attempt);
+            match what {
+                Overdue::TimesOut => self.overran(now, node, attempt),
+                Overdue::IsGivenUp => self.give_up(now, node, attempt),
+            }
             any_call = true;
         }
         // What a call's timeout makes ready starts before a wait that times out now returns.
@@ -148,7 +162,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             Action::Start { node, attempt, ready, units, ahead } => {
                 self.start(node, attempt, ready, &units, ahead);
             }
-            Action::Stop { node, attempt, how } => self.backend.stop(node, attempt, how),
+            Action::Stop { node, attempt, how } => self.stop(node, attempt, how),
             Action::Settle { node, state, cause } => self.settle(node, state, cause),
             Action::Retry { node, attempt, at } => self.retry(node, attempt, at),
             Action::GroupReturned { task, how } => {
@@ -210,6 +224,18 @@ impl<'a, B: Backend> Driver<'a, B> {
                 });
             }
         }
+    }
+
+    /// Stops an attempt. A function on a thread can only be asked to end; it is given its grace.
+    fn stop(&mut self, node: NodeId, attempt: u32, how: Stop) {
+        let task = self.job.graph.task(self.job.graph.task_of(node));
+        let on_thread = self.job.graph.executor(task.executor).kind == ExecutorKind::Thread;
+        if how != Stop::Recall && on_thread && self.is_call(node) {
+            let grace = if how == Stop::Kill { Duration::ZERO } else { task.grace };
+            let due = self.now.after(grace);
+            self.deadlines.push(Reverse((due, node, attempt, Overdue::IsGivenUp)));
+        }
+        self.backend.stop(node, attempt, how);
     }
 
     /// Whether a future calls a function, rather than running a child.
@@ -289,7 +315,8 @@ impl<'a, B: Backend> Driver<'a, B> {
         self.spans.started(node, worker);
         let task = self.job.graph.task(self.job.graph.task_of(node));
         if let Some(timeout) = task.timeout.filter(|_| self.is_call(node)) {
-            self.deadlines.push(Reverse((at.after(timeout), node, attempt)));
+            let due = at.after(timeout);
+            self.deadlines.push(Reverse((due, node, attempt, Overdue::TimesOut)));
         }
         self.emit(Event::Started { node, attempt, worker });
     }
@@ -357,6 +384,23 @@ impl<'a, B: Backend> Driver<'a, B> {
         self.abandoned.insert((node, attempt));
         self.backend.stop(node, attempt, Stop::Stop);
         self.schedule.overran(now, node);
+    }
+
+    /// A call that was to be stopped has not ended. The future is cancelled now; its worker is busy
+    /// until the function returns.
+    fn give_up(&mut self, now: Time, node: NodeId, attempt: u32) {
+        let record = self.ledger.record_mut(node);
+        let gone = self.abandoned.contains(&(node, attempt));
+        if record.state.is_done() || record.attempts != attempt || gone {
+            return;
+        }
+        if record.state == State::Pending {
+            // Nobody announced it, because it was handed over ahead.
+            record.started = now;
+        }
+        record.ended = now;
+        self.abandoned.insert((node, attempt));
+        self.schedule.gave_up(now, node);
     }
 
     fn broke(&mut self, executor: ExecutorId, message: String) {

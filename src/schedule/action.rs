@@ -26,8 +26,8 @@ pub enum End<'a> {
 /// What is to be done now. Actions are carried out in the order in which they are given.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Hand an attempt to its executor. To be answered with `ended` (or `overran`, and `freed` later)
-    /// or, after a [`Action::Stop`], with `recalled`.
+    /// Hand an attempt to its executor. To be answered with `ended` (or `overran` or `gave_up`,
+    /// and `freed` later) or, after a [`Action::Stop`], with `recalled`.
     Start {
         /// The future.
         node: NodeId,

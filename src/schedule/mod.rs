@@ -140,16 +140,26 @@ impl<'g> Schedule<'g> {
     /// A call ran past its timeout. It is timed out now, but its worker, and what it holds of
     /// resources, stay taken until [`Schedule::freed`].
     pub fn overran(&mut self, now: Time, node: NodeId) {
+        self.abandon(now, node, End::TimedOut);
+    }
+
+    /// A call that was to be stopped goes on. It is cancelled now, but its worker, and what it holds
+    /// of resources, stay taken until [`Schedule::freed`].
+    pub fn gave_up(&mut self, now: Time, node: NodeId) {
+        self.abandon(now, node, End::Cancelled);
+    }
+
+    fn abandon(&mut self, now: Time, node: NodeId, end: End<'_>) {
         if self.phase(node) == Phase::Running {
             self.now = now;
             self.dispatch.abandon(node, self.attempt(node));
-            self.finish_attempt(node, End::TimedOut);
+            self.finish_attempt(node, end);
             self.conclude();
         }
     }
 
-    /// The worker of an attempt that overran is free: its function returned, or it was replaced.
-    /// By then the future may be on its next attempt, so this one is named.
+    /// The worker of an attempt that was abandoned is free: its function returned, or it was
+    /// replaced. By then the future may be on its next attempt, so this one is named.
     pub fn freed(&mut self, now: Time, node: NodeId, attempt: u32) {
         self.now = now;
         self.dispatch.freed(&self.plan, node, attempt);

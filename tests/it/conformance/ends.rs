@@ -4,7 +4,7 @@ use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::{KINDS, on};
-use crate::story::{Door, End, own_functions};
+use crate::story::{Door, End, Gate, Running, Story, own_functions};
 
 #[test]
 fn c52_what_is_queued_runs_to_its_end_and_nothing_is_said() {
@@ -71,7 +71,7 @@ fn c55_c56_nobody_waits_for_what_was_given_up() {
             1,
             &format!(
                 "[wait]\ntimeout = \"500ms\"\n\
-                 [[task]]\nname = \"stuck\"\ncall = \"http\"\nargs = [\"{}\"]\n\
+                 [[task]]\nname = \"stuck\"\ncall = \"http\"\nargs = [\"{}\"]\ngrace = \"100ms\"\n\
                  [[task]]\nname = \"pending\"\ncall = \"echo\"\nargs = [1]\n",
                 door.url()
             ),
@@ -83,6 +83,55 @@ fn c55_c56_nobody_waits_for_what_was_given_up() {
         assert_eq!((end.state("stuck"), end.state("pending")), ("cancelled", "cancelled"));
         assert!(end.leftovers().is_empty());
     }
+}
+
+/// A call on a thread that never returns: nobody opens the gate that it reads.
+fn deaf(wait: &str, grace: &str) -> (Gate, Running) {
+    let story = Story::new(&format!(
+        "[executor]\nmax_workers = 1\n{wait}\n\
+         [[task]]\nname = \"deaf\"\ncall = \"read\"\nargs = [\"gate\"]\ngrace = \"{grace}\"\n\
+         [[task]]\nname = \"pending\"\ncall = \"echo\"\nargs = [1]\n\
+         [[task]]\nname = \"clean\"\nrun = [\"true\"]\nafter = [\"deaf\"]\nwhen = \"always\"\n\
+         executor = \"children\"\n[executors.children]\n\
+         [[callback]]\non = \"start\"\ntasks = [\"deaf\"]\nrun = \"echo > started.gate\"\n"
+    ));
+    let gate = story.gate("gate");
+    let started = story.gate("started.gate");
+    let running = story.program(own_functions()).spawn();
+    started.passed();
+    (gate, running)
+}
+
+/// Interrupts a run twice. Two signals of a kind may become one.
+fn insist(running: &Running) {
+    running.signal(Signal::INT);
+    running.signal(Signal::TERM);
+}
+
+#[test]
+fn a_function_that_does_not_listen_is_given_up_after_its_grace() {
+    let (_never_opened, running) = deaf("[wait]\ntimeout = \"500ms\"", "100ms");
+    let end = running.end();
+    end.expect(3);
+    assert_eq!((end.state("deaf"), end.state("pending")), ("cancelled", "cancelled"));
+    assert_eq!(end.future("deaf")["cause"]["kind"], "wait");
+    assert_eq!(end.state("clean"), "succeeded");
+
+    let (_never_opened, running) = deaf("", "100ms");
+    running.signal(Signal::TERM);
+    let end = running.end();
+    end.expect(143);
+    assert_eq!(end.future("deaf")["cause"]["kind"], "interrupt");
+    assert_eq!(end.state("clean"), "succeeded");
+}
+
+#[test]
+fn nor_is_it_waited_for_when_the_user_insists() {
+    let (_never_opened, running) = deaf("", "1day");
+    insist(&running);
+    let end = running.end();
+    end.expect(130);
+    assert_eq!((end.state("deaf"), end.state("clean")), ("cancelled", "cancelled"));
 }
 
 #[test]
@@ -133,8 +182,7 @@ fn c86_no_worker_is_started_after_the_stop() {
         for knock in knocks {
             knock.answer("go");
         }
-        running.signal(Signal::INT);
-        running.signal(Signal::INT);
+        insist(&running);
         let end = running.end();
         end.expect(130);
         assert!(end.leftovers().is_empty());
