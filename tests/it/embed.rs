@@ -1,15 +1,16 @@
 //! Stories of programs that embed the library: what they register, watch, stop and read.
 
 use std::io;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jobrun::event::{Event, Stamped};
 use jobrun::manifest::{Executor, Manifest, Task, Wait};
 use jobrun::outcome::State;
 use jobrun::{Context, Exit, Functions, Job, Observer, Options, RunView, Runner, Value, compile};
+
+use crate::story::example;
 
 fn job(manifest: &Manifest, functions: &Functions) -> Arc<Job> {
     let job = compile(manifest, functions, &Options::default());
@@ -131,18 +132,6 @@ fn what_a_run_leaves_is_read_as_values_and_as_reports() {
     let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
     assert_eq!(report["results"]["sum"], serde_json::json!([55, 5050]));
     assert_eq!(report["manifest"], serde_json::Value::Null);
-}
-
-/// An example of the project, built if need be.
-fn example(name: &str) -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--examples"]);
-        assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-        PathBuf::from(env!("CARGO_BIN_EXE_jobrun")).with_file_name("examples")
-    });
-    folder.join(name)
 }
 
 fn output(name: &str) -> String {

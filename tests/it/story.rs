@@ -469,13 +469,17 @@ fn is_whole(bytes: &[u8]) -> bool {
     body.len() >= length.map_or(0, |length| length.trim().parse().unwrap_or(0))
 }
 
-/// The program of `examples/own_functions.rs`, built if need be.
+/// The program of `examples/own_functions.rs`.
 pub fn own_functions() -> PathBuf {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_BIN_EXE_jobrun")).with_file_name("examples");
+    example("own_functions")
+}
+
+/// The program of an example, built if need be.
+pub fn example(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--example", "own_functions"]);
+        build.args(["build", "--quiet", "--examples"]);
         if !cfg!(debug_assertions) {
             build.arg("--release");
         }
@@ -487,9 +491,9 @@ pub fn own_functions() -> PathBuf {
             }
         }
         assert!(build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap().success());
-        folder.join("own_functions")
-    })
-    .clone()
+        PathBuf::from(env!("CARGO_BIN_EXE_jobrun")).with_file_name("examples")
+    });
+    folder.join(name)
 }
 
 /// Whether a program that a test needs is there. If not, says so and lets the test pass, unless all
