@@ -4,6 +4,7 @@
 //! A task has one node, or, if it is a group, a node for each member and one more, its *gate*. What
 //! comes after a group hangs off the gate, which opens when the group's wait returns.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -272,11 +273,11 @@ impl Graph {
                 "unknown resource"
             );
         }
-        let dependents = task_dependents(&tasks);
+        let dependents = Dependents::of(&tasks);
         let order = topological_order(&tasks, &dependents)?;
 
         let mut first = Vec::with_capacity(tasks.len() + 1);
-        let mut task_of = Vec::new();
+        let mut task_of = Vec::with_capacity(tasks.len());
         for (id, task) in tasks.iter().enumerate() {
             first.push(task_of.len() as u32);
             task_of.resize(task_of.len() + task.size.nodes() as usize, TaskId(id as u32));
@@ -284,21 +285,20 @@ impl Graph {
         first.push(task_of.len() as u32);
 
         let mut rows = Vec::with_capacity(task_of.len() + 1);
-        let mut edges = Vec::new();
+        let mut edges = Vec::with_capacity(dependents.tasks.len());
         rows.push(0);
-        for (id, task) in tasks.iter().enumerate() {
+        for (id, nodes) in first.windows(2).enumerate() {
             // Only the last node of a task has dependents: its one future, or the gate.
-            rows.resize(rows.len() + task.size.nodes() as usize - 1, edges.len() as u32);
-            for dependent in &dependents[id] {
-                let start = first[dependent.index()];
-                let futures = tasks[dependent.index()].size.futures();
-                // An empty group is still entered, through its gate.
-                edges.extend((start..start + futures.max(1)).map(NodeId));
+            rows.resize(nodes[1] as usize, edges.len() as u32);
+            for dependent in dependents.on(id) {
+                let (start, end) = (first[dependent.index()], first[dependent.index() + 1]);
+                // The gate waits for the members; that of an empty group is entered itself.
+                edges.extend((start..(end - 1).max(start + 1)).map(NodeId));
             }
             rows.push(edges.len() as u32);
         }
 
-        let inside = inside(&tasks, &order);
+        let inside = inside(&tasks, &dependents, &order);
         let (rank, by_rank) = ranks(&tasks, &dependents, &order, &first);
         Ok(Self {
             tasks,
@@ -467,28 +467,48 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-fn task_dependents(tasks: &[Task]) -> Vec<Vec<TaskId>> {
-    let mut dependents = vec![Vec::new(); tasks.len()];
-    for (id, task) in tasks.iter().enumerate() {
-        for after in &task.after {
-            dependents[after.index()].push(TaskId(id as u32));
+/// Who is after each task, in compressed sparse rows: a task is large, and following its `after` is
+/// a leap through memory for each.
+struct Dependents {
+    rows: Vec<u32>,
+    tasks: Vec<TaskId>,
+}
+
+impl Dependents {
+    fn of(tasks: &[Task]) -> Self {
+        // Counted two places on, so that filling a row moves its start, one place on, to its end.
+        let mut rows = vec![0; tasks.len() + 2];
+        for after in tasks.iter().flat_map(|task| &task.after) {
+            rows[after.index() + 2] += 1;
         }
+        for row in 2..rows.len() {
+            rows[row] += rows[row - 1];
+        }
+        let mut dependents = vec![TaskId(0); rows[tasks.len() + 1] as usize];
+        for (id, task) in tasks.iter().enumerate() {
+            for after in &task.after {
+                let place = &mut rows[after.index() + 1];
+                dependents[*place as usize] = TaskId(id as u32);
+                *place += 1;
+            }
+        }
+        Self { rows, tasks: dependents }
     }
-    dependents
+
+    fn on(&self, task: usize) -> &[TaskId] {
+        &self.tasks[self.rows[task] as usize..self.rows[task + 1] as usize]
+    }
 }
 
 /// Kahn's algorithm; what it cannot reach is on a cycle or behind one.
-fn topological_order(
-    tasks: &[Task],
-    dependents: &[Vec<TaskId>],
-) -> Result<Vec<TaskId>, GraphError> {
-    let mut missing: Vec<usize> = tasks.iter().map(|task| task.after.len()).collect();
-    let mut order: Vec<TaskId> =
-        (0..tasks.len()).filter(|&id| missing[id] == 0).map(|id| TaskId(id as u32)).collect();
+fn topological_order(tasks: &[Task], dependents: &Dependents) -> Result<Vec<TaskId>, GraphError> {
+    let mut missing: Vec<u32> = tasks.iter().map(|task| task.after.len() as u32).collect();
+    let mut order = Vec::with_capacity(tasks.len());
+    order.extend((0..tasks.len()).filter(|&id| missing[id] == 0).map(|id| TaskId(id as u32)));
     let mut next = 0;
     while let Some(&id) = order.get(next) {
         next += 1;
-        for &dependent in &dependents[id.index()] {
+        for &dependent in dependents.on(id.index()) {
             missing[dependent.index()] -= 1;
             if missing[dependent.index()] == 0 {
                 order.push(dependent);
@@ -506,7 +526,7 @@ fn topological_order(
 ///
 /// Every such task is after at least one other such task, so walking along `after` must come back
 /// to where the walk has been.
-fn cycles(tasks: &[Task], missing: &[usize]) -> Vec<Vec<TaskId>> {
+fn cycles(tasks: &[Task], missing: &[u32]) -> Vec<Vec<TaskId>> {
     const UNSEEN: usize = usize::MAX;
     let mut walk_of = vec![UNSEEN; tasks.len()];
     let mut found = Vec::new();
@@ -530,12 +550,12 @@ fn cycles(tasks: &[Task], missing: &[usize]) -> Vec<Vec<TaskId>> {
     found
 }
 
-fn inside(tasks: &[Task], order: &[TaskId]) -> Vec<bool> {
-    let mut inside = vec![true; tasks.len()];
+fn inside(tasks: &[Task], dependents: &Dependents, order: &[TaskId]) -> Vec<bool> {
+    let mut inside: Vec<bool> = tasks.iter().map(|task| task.when == When::Success).collect();
     for id in order {
-        let task = &tasks[id.index()];
-        inside[id.index()] =
-            task.when == When::Success && task.after.iter().all(|after| inside[after.index()]);
+        if !inside[id.index()] {
+            dependents.on(id.index()).iter().for_each(|next| inside[next.index()] = false);
+        }
     }
     inside
 }
@@ -545,22 +565,26 @@ fn inside(tasks: &[Task], order: &[TaskId]) -> Vec<bool> {
 /// estimate counts as taking no time.
 fn ranks(
     tasks: &[Task],
-    dependents: &[Vec<TaskId>],
+    dependents: &Dependents,
     order: &[TaskId],
     first: &[u32],
 ) -> (Vec<u32>, Vec<NodeId>) {
-    let mut behind = vec![Duration::ZERO; tasks.len()];
-    for id in order.iter().rev() {
-        let longest = dependents[id.index()].iter().map(|next| behind[next.index()]).max();
-        let own = tasks[id.index()].estimate.unwrap_or_default();
-        behind[id.index()] = own.saturating_add(longest.unwrap_or_default());
-    }
-    let mut sorted: Vec<usize> = (0..tasks.len()).collect();
-    sorted.sort_by_key(|&id| (std::cmp::Reverse((tasks[id].priority, behind[id])), id));
     let nodes = first[tasks.len()];
+    if tasks.iter().all(|task| task.priority == 0 && task.estimate.is_none()) {
+        return ((0..nodes).collect(), (0..nodes).map(NodeId).collect());
+    }
+    let mut behind: Vec<Duration> =
+        tasks.iter().map(|task| task.estimate.unwrap_or_default()).collect();
+    for id in order.iter().rev() {
+        let longest = dependents.on(id.index()).iter().map(|next| behind[next.index()]).max();
+        behind[id.index()] = behind[id.index()].saturating_add(longest.unwrap_or_default());
+    }
+    let urgency = |id: usize| Reverse((tasks[id].priority, behind[id]));
+    let mut sorted: Vec<_> = (0..tasks.len()).map(|id| (urgency(id), id)).collect();
+    sorted.sort_unstable();
     let mut rank = vec![0; nodes as usize];
     let mut by_rank = Vec::with_capacity(nodes as usize);
-    for id in sorted {
+    for (_, id) in sorted {
         for node in first[id]..first[id + 1] {
             rank[node as usize] = by_rank.len() as u32;
             by_rank.push(NodeId(node));
