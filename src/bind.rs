@@ -18,13 +18,6 @@ use crate::work::{Args, Call, CallbackWork, Command, Work};
 /// variable of 128 KiB, and a task that does not even look at it would fail to start.
 const MAX_ITEM: usize = 64 * 1024;
 
-/// What holds for a whole run.
-#[derive(Clone, Debug)]
-pub struct RunFacts {
-    /// The id of the run.
-    pub run_id: String,
-}
-
 /// One attempt to be bound.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
@@ -62,9 +55,9 @@ pub struct Binder<'a> {
 }
 
 impl<'a> Binder<'a> {
-    /// A binder for a run of `job`.
-    pub fn new(job: &'a Job, run: &RunFacts) -> Self {
-        let env = vec![var("JOBRUN_RUN_ID", &run.run_id), var("JOBRUN_JOB", &job.name)];
+    /// A binder for the run of `job` that has this id.
+    pub fn new(job: &'a Job, run_id: &str) -> Self {
+        let env = vec![var("JOBRUN_RUN_ID", run_id), var("JOBRUN_JOB", &job.name)];
         let slots =
             job.graph.resources().iter().map(|resource| slot_name(&resource.name)).collect();
         Self { job, env, slots }

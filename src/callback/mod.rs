@@ -17,7 +17,7 @@ use crossbeam_channel::Sender;
 
 pub use queue::{Due, Queue};
 
-use crate::bind::{Binder, Occasion, RunFacts};
+use crate::bind::{Binder, Occasion};
 use crate::event::{Event, Stamped};
 use crate::exit::Exit;
 use crate::functions::Functions;
@@ -65,7 +65,7 @@ impl<'a> Callbacks<'a> {
         Self {
             job,
             queue: Queue::new(job, AT_ONCE + cpus),
-            binder: Binder::new(job, &RunFacts { run_id: run_id.to_owned() }),
+            binder: Binder::new(job, run_id),
             trace: Trace::from_env(None, run_id),
             doer: Doer::new(sender, functions.clone(), run_id, &job.origin.dir),
             parent: tracing::Span::none(),

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::time::Duration;
 
-use crate::bind::{self, Binder, RunFacts};
+use crate::bind::{self, Binder};
 use crate::callback::{Callbacks, Step};
 use crate::event::{Event, Stamped};
 use crate::executor::Backend;
@@ -82,7 +82,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             live: observers.iter().any(|observer| observer.wants_output()),
             observers,
             callbacks,
-            binder: Binder::new(job, &RunFacts { run_id: facts.run_id.clone() }),
+            binder: Binder::new(job, &facts.run_id),
             spans,
             deadlines: BinaryHeap::new(),
             abandoned: HashSet::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jobrun::bind::{Attempt, Binder, Occasion, RunFacts};
+use jobrun::bind::{Attempt, Binder, Occasion};
 use jobrun::graph::{
     Executor, ExecutorKind, Graph, OnWorkerDeath, Resource, Retry, Size, Task, Wait, When,
 };
@@ -81,7 +81,7 @@ fn job(action: Action, items: Option<Vec<Value>>) -> Job {
 }
 
 fn bind(job: &Job, node: u32) -> Result<Work, String> {
-    let binder = Binder::new(job, &RunFacts { run_id: "r1".to_owned() });
+    let binder = Binder::new(job, "r1");
     let units = [(ResourceId(0), vec![0, 3])];
     let attempt =
         Attempt { node: NodeId(node), attempt: 2, units: &units, traceparent: "00-ab-cd-01" };
@@ -263,7 +263,7 @@ fn what_cannot_be_filled_in_names_its_key() {
 fn occur(action: &CallbackAction, node: Option<u32>) -> Result<CallbackWork, String> {
     let items = Some(vec![Value::from("a")]);
     let job = job(Action::Run(argv(&["true"])), items);
-    let binder = Binder::new(&job, &RunFacts { run_id: "r1".to_owned() });
+    let binder = Binder::new(&job, "r1");
     let payload = Value::Map(vec![
         ("name".to_owned(), Value::from("t[0]")),
         ("result".to_owned(), Value::Null),
