@@ -37,8 +37,6 @@ struct Attempt {
     worker: u32,
     /// Whether the driver waits for it to start.
     announce: bool,
-    /// Open as long as the attempt.
-    _span: tracing::Span,
 }
 
 impl ChildAttempts {
@@ -60,8 +58,8 @@ impl ChildAttempts {
     }
 
     /// Starts an attempt, of this number, as soon as a worker is free.
-    pub(super) fn start(&self, request: Request, number: u32, announce: bool, span: tracing::Span) {
-        let attempt = Attempt { number, worker: 0, announce, _span: span };
+    pub(super) fn start(&self, request: Request, number: u32, announce: bool) {
+        let attempt = Attempt { number, worker: 0, announce };
         self.office.attempts().insert(request.key, attempt);
         self.office.waiting.fetch_add(1, Ordering::Relaxed);
         self.children.start(request);
@@ -79,6 +77,10 @@ impl ChildAttempts {
 }
 
 impl Patron for Office {
+    fn width(&self) -> usize {
+        self.workers.most() as usize
+    }
+
     fn has_room(&self) -> bool {
         self.workers.has_room()
     }

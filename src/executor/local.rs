@@ -102,7 +102,7 @@ impl Backend for Local {
                 let key = ChildAttempts::key(node, attempt);
                 let name = format!("{}-{attempt}", self.job.graph.name(node));
                 let request = Request { key, name, command: *command, timeout, grace, live };
-                pool.children.start(request, attempt, announce, span);
+                pool.children.start(request, attempt, announce);
             }
         }
     }
@@ -141,7 +141,7 @@ impl Pool {
         let setup = settings.job.setup(id);
         let initializer = setup.initializer.as_ref().map(|(function, args)| Call {
             function: Arc::clone(function),
-            args: Args::List(args.clone()),
+            args: Args::List(args.clone().into()),
         });
         let workers = Arc::new(Workers::new(of_graph.max_workers));
         let children = ChildAttempts::new(

@@ -54,6 +54,11 @@ pub enum ChildEvent {
 /// For whom children run: says when one more may start, and is told what becomes of each. All this is
 /// called on the threads that mind the children, and must not block for long.
 pub trait Patron: Send + Sync {
+    /// How many may run at once.
+    fn width(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether one more may start now. Its end, or its [`ChildEvent::Recalled`], makes room again.
     fn has_room(&self) -> bool {
         true
