@@ -40,11 +40,14 @@ impl<'g> Plan<'g> {
     /// The plan of `graph`.
     pub fn new(graph: &'g Graph) -> Self {
         let mut gates = 0..NO_GATE;
+        let latecomers = latecomers(graph);
         let traits = graph
             .tasks()
             .map(|(id, task)| {
                 let gate = if task.size.is_group() { gates.next() } else { None };
-                Traits::new(task, gate, graph.is_inside(id))
+                let mut traits = Traits::new(task, gate, graph.is_inside(id));
+                traits.ahead &= rank(graph, id) <= latecomers[task.executor.index()];
+                traits
             })
             .collect();
         Self { graph, traits }
@@ -59,6 +62,26 @@ impl<'g> Plan<'g> {
     pub fn node(&self, node: NodeId) -> &Traits {
         self.task(self.graph.task_of(node))
     }
+}
+
+/// For each executor, the best rank of what may become ready while others already wait there.
+///
+/// What waits in an executor is overtaken by nobody; so where the order of starts was asked for, by
+/// priorities or estimates, only what ranks no worse than this may wait there.
+fn latecomers(graph: &Graph) -> Vec<u32> {
+    let mut best = vec![u32::MAX; graph.executors().len()];
+    if graph.tasks().any(|(_, task)| task.priority != 0 || task.estimate.is_some()) {
+        for (id, task) in graph.tasks().filter(|(_, task)| !task.after.is_empty()) {
+            let best = &mut best[task.executor.index()];
+            *best = rank(graph, id).min(*best);
+        }
+    }
+    best
+}
+
+/// The rank of a task's first node, which is the best of its nodes.
+fn rank(graph: &Graph, task: TaskId) -> u32 {
+    graph.rank(NodeId(graph.members(task).start))
 }
 
 impl Traits {
