@@ -200,20 +200,27 @@ def first_line(command):
 
 
 def build(jobrun=None, quick=False):
-    """Builds the bare programs, and jobrun unless one is given; gives the path of jobrun. What is
-    built quickly is good enough to see that it works."""
+    """Builds what measures, and jobrun unless one is given; gives the path of jobrun. What is built
+    quickly is good enough to see that it works."""
     BUILT.mkdir(parents=True, exist_ok=True)
     compile_c("cost")
+    if jobrun is not None:
+        return pathlib.Path(jobrun).resolve()
+    cargo("build", "--locked", *profile(quick), "--bin", "jobrun")
+    return ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / folder_of(quick) / "jobrun"
+
+
+def build_limits(quick=False):
+    """Builds the bare programs."""
     compile_c("spawn", "-pthread")
     compile_c("pingpong")
     compile_c("tiny", "-nostdlib", "-static")
-    profile = [] if quick else ["--release"]
-    limits = ["--manifest-path", str(LIMITS / "Cargo.toml"), "--target-dir", str(BUILT)]
-    cargo("build", "--locked", *profile, *limits)
-    if jobrun is not None:
-        return pathlib.Path(jobrun).resolve()
-    cargo("build", "--locked", *profile, "--bin", "jobrun")
-    return ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / folder_of(quick) / "jobrun"
+    where = ["--manifest-path", str(LIMITS / "Cargo.toml"), "--target-dir", str(BUILT)]
+    cargo("build", "--locked", *profile(quick), *where)
+
+
+def profile(quick):
+    return [] if quick else ["--release"]
 
 
 def limits(quick=False):

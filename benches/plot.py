@@ -5,7 +5,7 @@ import html
 import math
 
 WIDTH, HEIGHT = 720, 400
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 50, 55
+LEFT, RIGHT, TOP, BOTTOM = 70, 40, 50, 55
 # These differ also for those who see few colours, and in brightness; the dots differ in form.
 COLOURS = ["#2f81f7", "#d9730d", "#2ea043"]
 INK = "#7d8590"
