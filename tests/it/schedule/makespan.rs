@@ -148,7 +148,9 @@ impl Work {
             .collect();
         let mut dependents = vec![Vec::new(); missing.len()];
         for (task, after) in self.after.iter().enumerate() {
-            after.iter().for_each(|&it| dependents[it].push(task));
+            for &it in after {
+                dependents[it].push(task);
+            }
         }
         let mut running = BinaryHeap::new();
         let mut now = 0;
