@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{mem, process};
 
-use crossbeam_channel::unbounded;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::{LogFormat, Output, Progress, RunOptions};
@@ -13,6 +12,7 @@ use crate::cli::load::{self, Problem, Target};
 use crate::cli::{colored, tell};
 use crate::functions::Functions;
 use crate::guard::{self, Containment, Split};
+use crate::inbox::Inbox;
 use crate::job::Job;
 use crate::report::console::{self, Console};
 use crate::report::events::Events;
@@ -37,18 +37,18 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
         tell(&format!("warning: {refusal}; if jobrun is killed, its tasks may go on"));
     }
     let guarded = runner.containment() == Containment::Guard;
-    let (notices, inbox) = unbounded();
-    let signals = notices.clone();
+    let inbox = Inbox::default();
+    let signals = inbox.sender();
     let attended = runner.attend(
         move |signal| {
             // A run that has ended does not need to be stopped.
-            let _ = signals.send(Notice::Signal(signal));
+            signals.send(Notice::Signal(signal));
         },
         || {
             let color = colored(options.color);
             let job = Arc::new(load::job(target, &options.changes, color, functions)?);
             log(options);
-            let runner = Runner::new(&job).functions(functions.clone()).notices(notices, inbox);
+            let runner = Runner::new(&job).functions(functions.clone()).inbox(inbox);
             let code = carry_out(runner, &job, reports, options);
             if guarded {
                 // The guard ends what is left. Letting go of a large job value by value, and waking

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
-
 use crate::executor::Backend;
 use crate::executor::children::ChildAttempts;
 use crate::executor::pool::{Attempt, Executor, Names};
@@ -14,6 +12,7 @@ use crate::executor::workers::Workers;
 use crate::functions::Functions;
 use crate::graph::ExecutorKind;
 use crate::id::{ExecutorId, NodeId};
+use crate::inbox::{Inbox, Sender};
 use crate::job::Job;
 use crate::rundir::RunDir;
 use crate::supervise::Request;
@@ -49,12 +48,12 @@ pub struct Local {
     clock: Clock,
     job: Arc<Job>,
     pools: Vec<Pool>,
-    children: ChildAttempts,
-    inbox: Receiver<Notice>,
+    inbox: Inbox<Notice>,
 }
 
 struct Pool {
     workers: Arc<Workers>,
+    children: ChildAttempts,
     calls: Calls,
     /// Calls that the pool has not heard of.
     gathered: Vec<Attempt>,
@@ -66,16 +65,16 @@ enum Calls {
 }
 
 impl Local {
-    /// Executors without anything to do, which tell the driver through this channel. Threads and
+    /// Executors without anything to do, which tell the driver through this inbox. Threads and
     /// processes are started when they are first needed.
-    pub fn new(settings: Settings, (notices, inbox): (Sender<Notice>, Receiver<Notice>)) -> Self {
+    pub fn new(settings: Settings, inbox: Inbox<Notice>) -> Self {
         let job = Arc::clone(&settings.job);
         let names: Names = Arc::new(move |node| job.graph.name(node).to_string());
+        let notices = inbox.sender();
         let ids = (0..settings.job.graph.executors().len() as u32).map(ExecutorId);
         Self {
             clock: settings.clock,
             pools: ids.map(|id| Pool::new(id, &settings, &names, &notices)).collect(),
-            children: ChildAttempts::new(settings.clock, settings.files, notices),
             job: settings.job,
             inbox,
         }
@@ -92,8 +91,7 @@ impl Backend for Local {
         let pool = &mut self.pools[executor.index()];
         match work {
             Work::Call(call) => {
-                let task = self.job.graph.task(self.job.graph.task_of(node));
-                let exact = !task.ahead || timeout.is_some();
+                let exact = timeout.is_some();
                 let number = attempt;
                 pool.gathered.push(Attempt { node, number, call, exact, announce, live, span });
                 if pool.gathered.len() >= BATCH {
@@ -104,17 +102,17 @@ impl Backend for Local {
                 let key = ChildAttempts::key(node, attempt);
                 let name = format!("{}-{attempt}", self.job.graph.name(node));
                 let request = Request { key, name, command: *command, timeout, grace, live };
-                self.children.start(request, attempt, announce, span, &pool.workers);
+                pool.children.start(request, attempt, announce, span);
             }
         }
     }
 
     fn stop(&mut self, node: NodeId, attempt: u32, how: Stop) {
-        if self.children.stop(node, attempt, how) {
-            return;
-        }
         let executor = self.job.graph.task(self.job.graph.task_of(node)).executor;
         let pool = &mut self.pools[executor.index()];
+        if pool.children.stop(node, attempt, how) {
+            return;
+        }
         pool.submit();
         match &pool.calls {
             Calls::Thread(threads) => threads.stop((node, attempt), how),
@@ -124,14 +122,12 @@ impl Backend for Local {
 
     fn next(&mut self, until: Option<Time>) -> Option<Notice> {
         // While there is something to hear, calls may go on gathering.
-        if let Ok(notice) = self.inbox.try_recv() {
+        if let Some(notice) = self.inbox.try_next() {
             return Some(notice);
         }
         self.pools.iter_mut().for_each(Pool::submit);
-        match until.and_then(|until| self.clock.instant(until)) {
-            Some(until) => self.inbox.recv_deadline(until).ok(),
-            None => self.inbox.recv().ok(),
-        }
+        let until = until.and_then(|until| self.clock.instant(until));
+        self.inbox.next(until)
     }
 
     fn peak_running(&self, executor: ExecutorId) -> u32 {
@@ -147,7 +143,13 @@ impl Pool {
             function: Arc::clone(function),
             args: Args::List(args.clone()),
         });
-        let workers = Arc::<Workers>::default();
+        let workers = Arc::new(Workers::new(of_graph.max_workers));
+        let children = ChildAttempts::new(
+            settings.clock,
+            settings.files.clone(),
+            Arc::clone(&workers),
+            notices.apart(),
+        );
         let executor = Executor {
             id,
             name: of_graph.name.as_str().into(),
@@ -172,7 +174,7 @@ impl Pool {
                 Calls::Process(ProcessPool::new(executor, rules))
             }
         };
-        Self { workers, calls, gathered: Vec::with_capacity(BATCH) }
+        Self { workers, children, calls, gathered: Vec::with_capacity(BATCH) }
     }
 
     fn submit(&mut self) {

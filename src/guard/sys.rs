@@ -1,5 +1,5 @@
-//! The calls of the kernel that no safe wrapper offers. The only unsafe code of the crate; it knows
-//! nothing of what the calls are for.
+//! The calls of the kernel that no safe wrapper offers, but for `posix_spawn`. Knows nothing of what the
+//! calls are for.
 #![expect(unsafe_code, reason = "fork, signal masks and signalfd have no safe wrapper here")]
 
 use std::io;
@@ -72,14 +72,9 @@ impl Mask {
         }
     }
 
-    /// Makes this the mask of this thread and returns the one before.
-    pub(crate) fn install(&self) -> Self {
-        let mut old = *self;
-        // SAFETY: both sets are initialized.
-        unsafe {
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, &raw mut old.0);
-        }
-        old
+    /// The set itself.
+    pub(crate) fn set(&self) -> &libc::sigset_t {
+        &self.0
     }
 
     /// A descriptor that can be read while one of these signals, blocked, is pending.

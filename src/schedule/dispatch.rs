@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::id::NodeId;
 use crate::schedule::limits::{Limits, Units};
-use crate::schedule::order::RankSet;
+use crate::schedule::order::{RankBag, RankSet};
 use crate::schedule::plan::{Plan, Traits};
 
 /// The ready nodes, and what the ones in flight hold.
@@ -18,6 +18,10 @@ pub struct Dispatch {
     in_flight: u32,
     /// Whether an exclusive node is in flight.
     alone: bool,
+    /// The best ranks that may become ready when those that are ready, in flight or to be tried again
+    /// have ended. Nothing that is worse is handed over before a worker is free: it would start
+    /// before what ought to.
+    imminent: RankBag,
     /// What those in flight hold, if it has numbers.
     held: BTreeMap<NodeId, Units>,
     /// Attempts that nobody waits for any more but whose workers are still busy.
@@ -44,9 +48,9 @@ pub struct Pick {
 struct Lane {
     ready: RankSet,
     in_flight: u32,
-    /// How many of those are no calls. Beside them nobody may wait in the executor: its workers do
-    /// not know of them, and would take one more.
-    others: u32,
+    /// How many of those are calls. While there are others, nobody may wait in the executor: calls
+    /// and children wait in different places that do not know of each other.
+    calls: u32,
     max_workers: u32,
     ahead: u32,
 }
@@ -58,7 +62,7 @@ impl Dispatch {
         let lane = |max_workers| Lane {
             ready: RankSet::new(plan.graph.node_count()),
             in_flight: 0,
-            others: 0,
+            calls: 0,
             max_workers,
             ahead,
         };
@@ -67,6 +71,7 @@ impl Dispatch {
             limits: Limits::new(plan.graph),
             in_flight: 0,
             alone: false,
+            imminent: RankBag::new(plan.graph.node_count()),
             held: BTreeMap::new(),
             abandoned: Vec::new(),
         }
@@ -98,11 +103,10 @@ impl Dispatch {
         while let Some(rank) = self.best_after(passed) {
             let node = plan.graph.at_rank(rank);
             let traits = plan.node(node);
-            let lane = &self.lanes[traits.executor.index()];
             if traits.exclusive && passed.is_none() && self.in_flight > 0 {
                 return None;
             }
-            if traits.exclusive && passed.is_some() || !lane.has_room(|| hurries(traits)) {
+            if traits.exclusive && passed.is_some() || !self.has_room(traits, rank, &hurries) {
                 passed = Some(rank);
             } else if let Some(pick) = self.claim(plan, node, *traits) {
                 return Some(pick);
@@ -114,6 +118,20 @@ impl Dispatch {
         None
     }
 
+    /// Nothing holds a node back any more but limits.
+    pub fn enter(&mut self, plan: &Plan<'_>, node: NodeId) {
+        if let Some(rank) = plan.node(node).releases() {
+            self.imminent.insert(rank);
+        }
+    }
+
+    /// A node that had entered is done.
+    pub fn leave(&mut self, plan: &Plan<'_>, node: NodeId) {
+        if let Some(rank) = plan.node(node).releases() {
+            self.imminent.remove(rank);
+        }
+    }
+
     /// An attempt is over and its worker is free.
     pub fn release(&mut self, plan: &Plan<'_>, node: NodeId) {
         let traits = plan.node(node);
@@ -122,7 +140,8 @@ impl Dispatch {
     }
 
     /// An attempt is over but its worker and what it holds are not free before [`Self::freed`].
-    pub fn abandon(&mut self, node: NodeId, attempt: u32) {
+    pub fn abandon(&mut self, plan: &Plan<'_>, node: NodeId, attempt: u32) {
+        self.enter(plan, node);
         let units = self.held.remove(&node).unwrap_or_default();
         self.abandoned.push(Abandoned { node, attempt, units });
     }
@@ -132,8 +151,20 @@ impl Dispatch {
         let is_it = |it: &Abandoned| (it.node, it.attempt) == (node, attempt);
         if let Some(at) = self.abandoned.iter().position(is_it) {
             let units = self.abandoned.swap_remove(at).units;
+            self.leave(plan, node);
             self.vacate(plan, node, *plan.node(node), units);
         }
+    }
+
+    /// Whether a node may be handed over: to a free worker, or to wait for one.
+    fn has_room(&self, traits: &Traits, rank: u32, hurries: impl Fn(&Traits) -> bool) -> bool {
+        let lane = &self.lanes[traits.executor.index()];
+        let alike = if traits.call { lane.calls } else { lane.in_flight - lane.calls };
+        lane.in_flight < lane.max_workers
+            || !lane.is_full()
+                && alike == lane.in_flight
+                && self.imminent.first().is_none_or(|next| rank < next)
+                && hurries(traits)
     }
 
     fn best_after(&self, passed: Option<u32>) -> Option<u32> {
@@ -148,7 +179,7 @@ impl Dispatch {
         let lane = &mut self.lanes[traits.executor.index()];
         let ahead = lane.in_flight >= lane.max_workers;
         lane.in_flight += 1;
-        lane.others += u32::from(!traits.call);
+        lane.calls += u32::from(traits.call);
         self.in_flight += 1;
         self.alone = traits.exclusive;
         Some(Pick { node, units, ahead })
@@ -168,7 +199,7 @@ impl Dispatch {
     fn vacate(&mut self, plan: &Plan<'_>, node: NodeId, traits: Traits, units: Units) {
         let lane = &mut self.lanes[traits.executor.index()];
         lane.in_flight -= 1;
-        lane.others -= u32::from(!traits.call);
+        lane.calls -= u32::from(traits.call);
         self.in_flight -= 1;
         if traits.exclusive {
             self.alone = false;
@@ -191,9 +222,5 @@ impl Lane {
     /// Whether nobody could be handed over, however plain.
     fn is_full(&self) -> bool {
         self.in_flight >= self.max_workers.saturating_add(self.ahead)
-    }
-
-    fn has_room(&self, hurries: impl FnOnce() -> bool) -> bool {
-        self.in_flight < self.max_workers || (!self.is_full() && self.others == 0 && hurries())
     }
 }
