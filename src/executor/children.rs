@@ -13,9 +13,6 @@ use crate::supervise::{ChildEvent, Children, Patron, Request, Urgency};
 use crate::time::Clock;
 use crate::work::{Done, Notice, Stop};
 
-/// While so many children wait for a worker, the driver need not hear at once that one has ended.
-const PLENTY: usize = 16;
-
 /// The children of an executor.
 pub(super) struct ChildAttempts {
     children: Children,
@@ -63,6 +60,11 @@ impl ChildAttempts {
         self.office.attempts().insert(request.key, attempt);
         self.office.waiting.fetch_add(1, Ordering::Relaxed);
         self.children.start(request);
+    }
+
+    /// Takes back all that have not started.
+    pub(super) fn recall(&self) {
+        self.children.recall();
     }
 
     /// Stops an attempt or takes it back. Gives whether it is a child that has not ended.
@@ -134,7 +136,9 @@ impl Office {
                 let child = Some(Box::new(end.child));
                 let (started, ended) = (end.started, end.ended);
                 let done = Done { node, attempt, worker, started, ended, outcome, child };
-                let plenty = self.waiting.load(Ordering::Relaxed) >= PLENTY;
+                // While enough others wait for a worker, the driver need not hear of it at once.
+                let enough = 2 + self.width() / 2;
+                let plenty = self.waiting.load(Ordering::Relaxed) >= enough;
                 let urgency = if plenty { Urgency::Soon } else { Urgency::Now };
                 Some((Notice::Ended(done), urgency))
             }

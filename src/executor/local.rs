@@ -48,6 +48,8 @@ pub struct Local {
     clock: Clock,
     job: Arc<Job>,
     pools: Vec<Pool>,
+    /// What is to be stopped, in the order in which that was said.
+    stops: Vec<(NodeId, u32, Stop)>,
     inbox: Inbox<Notice>,
 }
 
@@ -75,6 +77,7 @@ impl Local {
         Self {
             clock: settings.clock,
             pools: ids.map(|id| Pool::new(id, &settings, &names, &notices)).collect(),
+            stops: Vec::new(),
             job: settings.job,
             inbox,
         }
@@ -87,13 +90,23 @@ impl Backend for Local {
     }
 
     fn start(&mut self, start: Start) {
+        self.carry_out_stops();
         let Start { node, attempt, executor, work, timeout, grace, announce, live, span } = start;
         let pool = &mut self.pools[executor.index()];
         match work {
             Work::Call(call) => {
                 let exact = timeout.is_some();
                 let number = attempt;
-                pool.gathered.push(Attempt { node, number, call, exact, announce, live, span });
+                pool.gathered.push(Attempt {
+                    node,
+                    number,
+                    call,
+                    exact,
+                    announce,
+                    live,
+                    turn: 0,
+                    span,
+                });
                 if pool.gathered.len() >= BATCH {
                     pool.submit();
                 }
@@ -108,19 +121,21 @@ impl Backend for Local {
     }
 
     fn stop(&mut self, node: NodeId, attempt: u32, how: Stop) {
-        let executor = self.job.graph.task(self.job.graph.task_of(node)).executor;
+        self.stops.push((node, attempt, how));
+    }
+
+    fn recall(&mut self, executor: ExecutorId) {
         let pool = &mut self.pools[executor.index()];
-        if pool.children.stop(node, attempt, how) {
-            return;
-        }
         pool.submit();
+        pool.children.recall();
         match &pool.calls {
-            Calls::Thread(threads) => threads.stop((node, attempt), how),
-            Calls::Process(processes) => processes.stop((node, attempt), how),
+            Calls::Thread(threads) => threads.recall(),
+            Calls::Process(processes) => processes.recall(),
         }
     }
 
     fn next(&mut self, until: Option<Time>) -> Option<Notice> {
+        self.carry_out_stops();
         // While there is something to hear, calls may go on gathering.
         if let Some(notice) = self.inbox.try_next() {
             return Some(notice);
@@ -132,6 +147,29 @@ impl Backend for Local {
 
     fn peak_running(&self, executor: ExecutorId) -> u32 {
         self.pools[executor.index()].workers.peak()
+    }
+}
+
+impl Local {
+    /// The last one first: it may not have begun, and is not to begin in the place of one that is stopped
+    /// before it.
+    fn carry_out_stops(&mut self) {
+        while let Some((node, attempt, how)) = self.stops.pop() {
+            self.carry_out_stop(node, attempt, how);
+        }
+    }
+
+    fn carry_out_stop(&mut self, node: NodeId, attempt: u32, how: Stop) {
+        let executor = self.job.graph.task(self.job.graph.task_of(node)).executor;
+        let pool = &mut self.pools[executor.index()];
+        if pool.children.stop(node, attempt, how) {
+            return;
+        }
+        pool.submit();
+        match &pool.calls {
+            Calls::Thread(threads) => threads.stop((node, attempt), how),
+            Calls::Process(processes) => processes.stop((node, attempt), how),
+        }
     }
 }
 

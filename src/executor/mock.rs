@@ -274,6 +274,14 @@ impl Backend for Mock<'_> {
         }
     }
 
+    fn recall(&mut self, executor: ExecutorId) {
+        let waiting = std::mem::take(&mut self.lane(executor).waiting);
+        let recalled = waiting
+            .iter()
+            .map(|(start, ..)| Notice::Recalled { node: start.node, attempt: start.attempt });
+        self.outbox.extend(recalled);
+    }
+
     fn next(&mut self, until: Option<Time>) -> Option<Notice> {
         loop {
             if let Some(notice) = self.outbox.pop_front() {

@@ -29,6 +29,9 @@ pub trait Backend {
     /// still be busy, though nobody waits for it any more: that one is left alone.
     fn stop(&mut self, node: NodeId, attempt: u32, how: Stop);
 
+    /// Takes back all attempts of an executor that have not started.
+    fn recall(&mut self, executor: ExecutorId);
+
     /// Waits for the next notice, no longer than `until`; `None` when that has come. With `None`
     /// there is no bound.
     fn next(&mut self, until: Option<Time>) -> Option<Notice>;

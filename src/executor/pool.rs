@@ -90,6 +90,8 @@ pub(super) struct Attempt {
     pub(super) exact: bool,
     pub(super) announce: bool,
     pub(super) live: bool,
+    /// Its place among all that were ever in the queue, which gives it.
+    pub(super) turn: u64,
     pub(super) span: tracing::Span,
 }
 
@@ -113,6 +115,8 @@ impl Attempt {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     attempts: VecDeque<Attempt>,
+    /// How many were ever appended.
+    appended: u64,
     broken: Option<Arc<str>>,
 }
 
@@ -131,12 +135,18 @@ impl Queue {
     }
 
     pub(super) fn append(&mut self, attempts: &mut Vec<Attempt>) {
-        self.attempts.extend(attempts.drain(..));
+        for mut attempt in attempts.drain(..) {
+            attempt.turn = self.appended;
+            self.appended += 1;
+            self.attempts.push_back(attempt);
+        }
     }
 
-    /// Puts an attempt back that was taken and did not start.
+    /// Puts an attempt back, in its turn, that was taken and did not start.
     pub(super) fn put_back(&mut self, attempt: Attempt) {
-        self.attempts.push_front(attempt);
+        let before = |other: &&Attempt| other.turn < attempt.turn;
+        let place = self.attempts.iter().take_while(before).count();
+        self.attempts.insert(place, attempt);
     }
 
     pub(super) fn first(&self) -> Option<&Attempt> {
@@ -152,13 +162,16 @@ impl Queue {
         remove(&mut self.attempts, id)
     }
 
-    /// Nothing runs any more, for this reason. Gives what was waiting; `None` if this is known.
-    pub(super) fn break_off(&mut self, why: &str) -> Option<Vec<Attempt>> {
-        if self.broken.is_some() {
-            return None;
-        }
-        self.broken = Some(why.into());
-        Some(self.attempts.drain(..).collect())
+    /// Takes all out.
+    pub(super) fn take_all(&mut self) -> Vec<Attempt> {
+        self.attempts.drain(..).collect()
+    }
+
+    /// Nothing runs any more, for this reason; `false` if this is known.
+    pub(super) fn break_off(&mut self, why: &str) -> bool {
+        let news = self.broken.is_none();
+        self.broken.get_or_insert_with(|| why.into());
+        news
     }
 }
 

@@ -54,6 +54,11 @@ impl ThreadPool {
         self.shared.stop(id, how);
     }
 
+    /// Takes back all that have not started.
+    pub(super) fn recall(&self) {
+        self.shared.recall();
+    }
+
     fn start_threads(&mut self) {
         let name = Arc::clone(&self.shared.executor.name);
         let threads = rayon::ThreadPoolBuilder::new()
@@ -178,6 +183,21 @@ impl Shared {
                 _ => {}
             }
         }
+    }
+
+    fn recall(&self) {
+        for attempt in self.unstarted(&mut self.lock()) {
+            self.executor.recalled(&attempt);
+        }
+    }
+
+    /// Takes out what no slot has started.
+    fn unstarted(&self, state: &mut State) -> Vec<Attempt> {
+        let mut unstarted = state.queue.take_all();
+        for slot in &self.slots {
+            unstarted.extend(lock(slot).ahead.drain(..));
+        }
+        unstarted
     }
 
     /// One slot: makes calls until the pool closes.
@@ -328,10 +348,10 @@ impl Shared {
     /// Ends everything that has not started; what runs goes on to its end.
     fn break_off(&self, why: &str) {
         let mut state = self.lock();
-        let Some(mut unstarted) = state.queue.break_off(why) else { return };
-        for slot in &self.slots {
-            unstarted.extend(lock(slot).ahead.drain(..));
+        if !state.queue.break_off(why) {
+            return;
         }
+        let unstarted = self.unstarted(&mut state);
         drop(state);
         self.work_is_there.notify_all();
         self.executor.announce_broken(why, &unstarted);

@@ -11,16 +11,20 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
+use super::sys::Mask;
+
 /// Gives the calling thread a table of descriptors of its own. In it are `keep`, the standard streams,
 /// and what programs that are started from it inherit anyway; everything else is closed there, so that
-/// its other end sees when its owner closes it.
+/// its other end sees when its owner closes it. No handler of a signal runs on the thread any more, for
+/// it would write to a descriptor of another table.
 ///
 /// The caller sees to it that from now on no descriptor is used on this thread that was opened on
 /// another, but for `keep`, and that none that is opened on this one leaves it.
 ///
 /// # Errors
-/// When the system refuses; then nothing has changed.
+/// When the system refuses; then the table is still the common one.
 pub fn separate(keep: BorrowedFd<'_>) -> io::Result<()> {
+    Mask::all().block();
     // SAFETY: changes no memory; by the contract above no number is mistaken for another's.
     if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
         return Err(io::Error::last_os_error());

@@ -64,6 +64,19 @@ impl Mask {
         }
     }
 
+    /// The set of all signals but those that say that the program itself is wrong.
+    pub(crate) fn all() -> Self {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `sigfillset` initializes the set.
+        unsafe {
+            libc::sigfillset(set.as_mut_ptr());
+            for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT] {
+                libc::sigdelset(set.as_mut_ptr(), fault);
+            }
+            Self(set.assume_init())
+        }
+    }
+
     /// Blocks these signals in this thread, and in those it will start.
     pub(crate) fn block(&self) {
         // SAFETY: the set is initialized, and the old mask is not asked for.

@@ -17,14 +17,11 @@ use crate::outcome::{Captured, Cause, Failure, FailureKind, Outcome, State};
 use crate::report::Observer;
 use crate::report::spans::Spans;
 use crate::run::Facts;
+use crate::run::pace::{Change, Pace};
 use crate::schedule::{Action, End, Options, Schedule};
 use crate::shape::RunView;
 use crate::time::Time;
 use crate::work::{Done, Notice, Start, Stop};
-
-/// How many plain futures may wait in an executor for a free worker, so that short ones need no round
-/// trip each.
-const AHEAD: u32 = 256;
 
 /// What stays in memory of an output once its observers have seen it, in bytes.
 const TAIL: usize = 2048;
@@ -53,6 +50,8 @@ pub struct Driver<'a, B> {
     deadlines: BinaryHeap<Reverse<(Time, NodeId, u32, Overdue)>>,
     /// Attempts whose future has ended, while their worker is still busy with them.
     abandoned: HashSet<(NodeId, u32)>,
+    /// How short the futures of each executor are.
+    paces: Vec<Pace>,
     /// Why each executor can run nothing any more.
     broken: Vec<Option<String>>,
     /// Whether any observer wants output as it comes.
@@ -77,7 +76,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             job,
             facts,
             backend,
-            schedule: Schedule::new(&job.graph, Options { seed: facts.seed(), ahead: AHEAD }),
+            schedule: Schedule::new(&job.graph, Options { seed: facts.seed(), ahead: 0 }),
             ledger: Ledger::new(&job.graph),
             live: observers.iter().any(|observer| observer.wants_output()),
             observers,
@@ -86,6 +85,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             spans,
             deadlines: BinaryHeap::new(),
             abandoned: HashSet::new(),
+            paces: job.graph.executors().iter().map(|it| Pace::new(it.max_workers)).collect(),
             broken: vec![None; job.graph.executors().len()],
             now: Time::ZERO,
             seq: 0,
@@ -320,6 +320,20 @@ impl<'a, B: Backend> Driver<'a, B> {
         self.emit(Event::Started { node, attempt, worker });
     }
 
+    /// Goes by how long futures take: short ones may wait in the executor, so that they need no round
+    /// trip each, and long ones may not, so that they start in order.
+    fn keep_pace(&mut self, done: &Done) {
+        let executor = self.job.graph.task(self.job.graph.task_of(done.node)).executor;
+        match self.paces[executor.index()].saw(done.ended.since(done.started)) {
+            None => {}
+            Some(Change::Ahead(ahead)) => self.schedule.set_ahead(executor, ahead),
+            Some(Change::Recall(ahead)) => {
+                self.schedule.set_ahead(executor, ahead);
+                self.backend.recall(executor);
+            }
+        }
+    }
+
     /// An attempt ended: its record is written, then the schedule decides what that means.
     fn ended(&mut self, done: Done) {
         let (node, now) = (done.node, self.now);
@@ -331,6 +345,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             // Nobody announced it, because it was handed over ahead.
             self.started(node, done.attempt, done.worker, done.started);
         }
+        self.keep_pace(&done);
         self.spans.ended(&done);
         let record = self.ledger.record_mut(node);
         record.started = done.started;

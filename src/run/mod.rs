@@ -1,6 +1,7 @@
 //! Runs a job. Messages in, events out; knows nothing of manifests or report formats.
 
 mod driver;
+mod pace;
 
 use std::io;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::id::NodeId;
+use crate::id::{ExecutorId, NodeId};
 use crate::schedule::limits::{Limits, Units};
 use crate::schedule::order::{RankBag, RankSet};
 use crate::schedule::plan::{Plan, Traits};
@@ -75,6 +75,11 @@ impl Dispatch {
             held: BTreeMap::new(),
             abandoned: Vec::new(),
         }
+    }
+
+    /// So many plain nodes more than it has workers are handed to an executor.
+    pub fn set_ahead(&mut self, executor: ExecutorId, ahead: u32) {
+        self.lanes[executor.index()].ahead = ahead;
     }
 
     /// A node became ready.

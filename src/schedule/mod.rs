@@ -237,6 +237,11 @@ impl<'g> Schedule<'g> {
         self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
+    /// Says how many plain futures more than it has workers may be handed to an executor from now on.
+    pub fn set_ahead(&mut self, executor: ExecutorId, ahead: u32) {
+        self.dispatch.set_ahead(executor, ahead);
+    }
+
     /// The next thing to do; `None` until something else is told.
     pub fn next_action(&mut self) -> Option<Action> {
         while let Some(action) = self.actions.pop_front() {

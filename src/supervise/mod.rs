@@ -84,6 +84,13 @@ impl Children {
         }
     }
 
+    /// Takes back all children that have not been admitted.
+    pub fn recall(&self) {
+        while let Some(request) = self.world.queue.pop() {
+            self.world.recall(request.key);
+        }
+    }
+
     /// Wakes a thread that sleeps and may take one more, if there is one; those that are awake will look
     /// at the queue.
     fn rouse(&self) {
@@ -118,8 +125,6 @@ impl Children {
 
 impl Drop for Children {
     fn drop(&mut self) {
-        while let Some(request) = self.world.queue.pop() {
-            self.world.recall(request.key);
-        }
+        self.recall();
     }
 }

@@ -97,10 +97,21 @@ impl Dispatch {
         }
     }
 
+    /// Takes back what no slot has taken.
+    pub(super) fn recall(&self) {
+        let unstarted = self.lock().queue.take_all();
+        for attempt in &unstarted {
+            self.executor.recalled(attempt);
+        }
+    }
+
     /// Ends everything that was handed over, and all that will be.
     pub(super) fn break_off(&self, why: &str) {
         let mut state = self.lock();
-        let Some(unstarted) = state.queue.break_off(why) else { return };
+        if !state.queue.break_off(why) {
+            return;
+        }
+        let unstarted = state.queue.take_all();
         state.wake_all();
         drop(state);
         self.executor.announce_broken(why, &unstarted);

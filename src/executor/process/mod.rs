@@ -52,6 +52,11 @@ impl ProcessPool {
         self.dispatch.stop(id, how);
     }
 
+    /// Takes back all that no worker has been given.
+    pub(super) fn recall(&self) {
+        self.dispatch.recall();
+    }
+
     fn add_slot(&mut self) -> std::io::Result<()> {
         let slot = self.threads.len();
         let bell = self.dispatch.lock().add_slot()?;

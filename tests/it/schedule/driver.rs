@@ -237,6 +237,10 @@ impl Backend for Spy<'_, '_> {
         self.mock.stop(node, attempt, how);
     }
 
+    fn recall(&mut self, executor: ExecutorId) {
+        self.mock.recall(executor);
+    }
+
     fn next(&mut self, until: Option<Time>) -> Option<Notice> {
         self.mock.next(until)
     }
