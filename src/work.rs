@@ -161,6 +161,11 @@ pub enum Notice {
         /// Its attempt.
         attempt: u32,
     },
+    /// One more attempt may start on an executor that is guarded.
+    Permit {
+        /// The executor.
+        executor: ExecutorId,
+    },
     /// An executor can run nothing any more. What was handed to it still ends, one by one.
     Broken {
         /// The executor.

@@ -96,6 +96,7 @@ impl Doer {
             timeout: Some(timeout),
             grace: GRACE,
             live: false,
+            inherit: None,
         });
     }
 

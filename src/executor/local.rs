@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, at, never, select};
 
 use crate::executor::Backend;
+use crate::executor::admission::Admission;
 use crate::executor::children::ChildAttempts;
 use crate::executor::pool::{Attempt, Executor, Names};
 use crate::executor::process::{ProcessPool, Rules};
@@ -44,13 +45,16 @@ pub struct Settings {
 }
 
 /// The executors of this machine. Dropping it stops what runs: children and worker processes are
-/// gone when that returns; a call on a thread is asked to end, and nobody waits for it.
+/// gone when that returns, and then the tokens of a jobserver are given back; a call on a thread is
+/// asked to end, and nobody waits for it.
 pub struct Local {
     clock: Clock,
     job: Arc<Job>,
     pools: Vec<Pool>,
     children: ChildAttempts,
     inbox: Receiver<Notice>,
+    /// The last field, so that nothing runs any more when its tokens go back.
+    admission: Admission,
 }
 
 struct Pool {
@@ -74,6 +78,7 @@ impl Local {
         let ids = (0..settings.job.graph.executors().len() as u32).map(ExecutorId);
         Self {
             clock: settings.clock,
+            admission: Admission::new(&settings.job, notices.clone()),
             pools: ids.map(|id| Pool::new(id, &settings, &names, &notices)).collect(),
             children: ChildAttempts::new(settings.clock, settings.files, notices),
             job: settings.job,
@@ -100,10 +105,13 @@ impl Backend for Local {
                     pool.submit();
                 }
             }
-            Work::Run(command) => {
+            Work::Run(mut command) => {
+                let workers = self.job.graph.executor(executor).max_workers;
+                let inherit = self.admission.introduce(executor, workers, &mut command);
                 let key = ChildAttempts::key(node, attempt);
                 let name = format!("{}-{attempt}", self.job.graph.name(node));
-                let request = Request { key, name, command: *command, timeout, grace, live };
+                let request =
+                    Request { key, name, command: *command, timeout, grace, live, inherit };
                 self.children.start(request, attempt, announce, span, &pool.workers);
             }
         }
@@ -122,12 +130,34 @@ impl Backend for Local {
         }
     }
 
+    fn is_guarded(&self, executor: ExecutorId) -> bool {
+        self.admission.is_guarded(executor)
+    }
+
+    fn ask(&mut self, executor: ExecutorId) -> bool {
+        self.admission.ask(executor, self.clock.now())
+    }
+
+    fn forgo(&mut self, executor: ExecutorId) {
+        self.admission.forgo(executor);
+    }
+
+    fn give_back(&mut self, executor: ExecutorId) {
+        self.admission.give_back(executor, self.clock.now());
+    }
+
     fn next(&mut self, until: Option<Time>) -> Option<Notice> {
+        if let Some(executor) = self.admission.next_granted() {
+            return Some(Notice::Permit { executor });
+        }
         // While there is something to hear, calls may go on gathering.
         if let Ok(notice) = self.inbox.try_recv() {
             return Some(notice);
         }
         self.pools.iter_mut().for_each(Pool::submit);
+        if self.admission.is_waiting() {
+            return self.next_while_held(until);
+        }
         match until.and_then(|until| self.clock.instant(until)) {
             Some(until) => self.inbox.recv_deadline(until).ok(),
             None => self.inbox.recv().ok(),
@@ -136,6 +166,29 @@ impl Backend for Local {
 
     fn peak_running(&self, executor: ExecutorId) -> u32 {
         self.pools[executor.index()].workers.peak()
+    }
+}
+
+impl Local {
+    /// The next notice, while starts are held back that something outside may allow.
+    fn next_while_held(&mut self, until: Option<Time>) -> Option<Notice> {
+        loop {
+            let due = [until, self.admission.look_at()].into_iter().flatten().min();
+            let timer = due.and_then(|due| self.clock.instant(due)).map_or_else(never, at);
+            select! {
+                recv(self.inbox) -> notice => return notice.ok(),
+                recv(self.admission.calls()) -> pool => if let Ok(pool) = pool {
+                    self.admission.called(pool, self.clock.now());
+                },
+                recv(timer) -> _ => self.admission.look(self.clock.now()),
+            }
+            if let Some(executor) = self.admission.next_granted() {
+                return Some(Notice::Permit { executor });
+            }
+            if until.is_some_and(|until| self.clock.now() >= until) {
+                return None;
+            }
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use rustix::process::{
 
 pub use runner::{Containment, Runner};
 pub use signals::{describe_signal, signal_name};
-pub use spawn::spawning;
+pub use spawn::{inherit, spawning};
 
 use signals::Arrivals;
 use sys::Mask;

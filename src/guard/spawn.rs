@@ -1,8 +1,10 @@
 //! The moment in which a child is spawned. Knows nothing of what is spawned.
 
-use std::sync::{PoisonError, RwLock};
+use std::os::fd::OwnedFd;
+use std::process::Command;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::sys::Mask;
+use super::sys::{self, Mask};
 
 /// Held for reading while a child is spawned, and for writing for ever once this process kills all
 /// that is below it: another thread would spawn the next child behind its back. It belongs to the
@@ -19,6 +21,12 @@ pub fn spawning<T>(spawn: impl FnOnce() -> T) -> T {
     let spawned = spawn();
     before.install();
     spawned
+}
+
+/// Lets the child that `command` will start inherit these descriptors, under the numbers that they have
+/// here. It costs a fork where a child is otherwise started without one.
+pub fn inherit(command: &mut Command, descriptors: Arc<[OwnedFd]>) {
+    sys::keep_open(command, descriptors);
 }
 
 /// Lets no child be spawned from now on.

@@ -5,8 +5,12 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr;
+use std::sync::Arc;
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::Pid;
 
 /// Forks. `Some` with the child's pid in the parent, `None` in the child.
@@ -26,6 +30,21 @@ pub(crate) fn fork() -> io::Result<Option<Pid>> {
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` has no preconditions.
     unsafe { libc::_exit(code) }
+}
+
+/// Makes the child of `command` keep these descriptors open, in itself alone.
+pub(crate) fn keep_open(command: &mut Command, descriptors: Arc<[OwnedFd]>) {
+    let keep = move || {
+        for descriptor in &*descriptors {
+            fcntl_setfd(descriptor, FdFlags::empty())?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes system calls alone, on descriptors that it keeps open; it
+    // neither allocates nor locks.
+    unsafe {
+        command.pre_exec(keep);
+    }
 }
 
 /// Whether a signal was set to be ignored, as `nohup` does for SIGHUP.

@@ -1,5 +1,6 @@
 //! What is asked of the supervisor and what it tells. Knows nothing of how it is done.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Request {
     pub grace: Duration,
     /// Whether output is wanted as it comes.
     pub live: bool,
+    /// Descriptors that it inherits, under the numbers that they have here.
+    pub inherit: Option<Arc<[OwnedFd]>>,
 }
 
 /// What the supervisor tells of one child. For each request there is exactly one

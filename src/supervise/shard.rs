@@ -263,7 +263,7 @@ impl Minder {
     fn spawn_next(&mut self) {
         let now = self.now();
         let Some(mut waiting) = self.next_waiting(now) else { return };
-        match self.spawner.spawn(&waiting.request.command) {
+        match self.spawner.spawn(&waiting.request) {
             Ok(spawned) => {
                 self.gave_up = false;
                 self.admit(Child::new(*waiting.request, spawned, now));

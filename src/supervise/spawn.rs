@@ -18,7 +18,8 @@ use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, prlimit, setrlimit,
 };
 
-use crate::guard::spawning;
+use crate::guard::{inherit, spawning};
+use crate::supervise::message::Request;
 use crate::work;
 
 /// Where programs are looked up if nobody says.
@@ -76,11 +77,12 @@ impl Spawner {
     }
 
     /// Starts a child in a process group of its own.
-    pub(crate) fn spawn(&mut self, command: &work::Command) -> Result<Spawned, Refusal> {
+    pub(crate) fn spawn(&mut self, request: &Request) -> Result<Spawned, Refusal> {
+        let command = &request.command;
         let program = self.find(command)?;
-        let spawned = match start(&program, command, &self.foreign) {
+        let spawned = match start(&program, request, &self.foreign) {
             Err(error) if is(&error, Errno::MFILE) && self.raise_limit() => {
-                start(&program, command, &self.foreign)
+                start(&program, request, &self.foreign)
             }
             other => other,
         };
@@ -149,7 +151,8 @@ pub(crate) fn foreign_variables() -> impl Iterator<Item = OsString> {
     })
 }
 
-fn start(program: &Path, command: &work::Command, foreign: &[OsString]) -> io::Result<Spawned> {
+fn start(program: &Path, request: &Request, foreign: &[OsString]) -> io::Result<Spawned> {
+    let command = &request.command;
     let mut std_command = Command::new(program);
     for name in foreign {
         std_command.env_remove(name);
@@ -167,6 +170,9 @@ fn start(program: &Path, command: &work::Command, foreign: &[OsString]) -> io::R
         .stderr(Stdio::piped());
     if !command.cwd.as_os_str().is_empty() {
         std_command.current_dir(&command.cwd);
+    }
+    if let Some(descriptors) = &request.inherit {
+        inherit(&mut std_command, Arc::clone(descriptors));
     }
     let mut process = spawning(|| std_command.spawn())?;
     // It holds the child's ends of the pipes, which would never end.

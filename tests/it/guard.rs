@@ -94,6 +94,7 @@ fn request(script: String) -> Request {
         timeout: None,
         grace: Duration::from_mins(1),
         live: false,
+        inherit: None,
     }
 }
 

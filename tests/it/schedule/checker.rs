@@ -22,11 +22,20 @@ pub struct Checker<'g> {
     /// Given up but still busy, by attempt.
     abandoned: BTreeMap<(NodeId, u32), Units>,
     broken: Vec<ExecutorId>,
+    guarded: BTreeMap<ExecutorId, Permits>,
     signals: u32,
     /// How often all that could be done was done.
     rests: usize,
     /// Counts what was seen, so that before and after can be told apart.
     step: usize,
+}
+
+/// What an executor has of permits.
+#[derive(Default)]
+struct Permits {
+    /// Granted and not given back.
+    out: usize,
+    asked: bool,
 }
 
 type Units = Vec<(ResourceId, Vec<u32>)>;
@@ -54,7 +63,7 @@ struct Group {
 }
 
 impl<'g> Checker<'g> {
-    pub fn new(graph: &'g Graph, options: Options) -> Self {
+    pub fn new(graph: &'g Graph, options: Options, guarded: Vec<ExecutorId>) -> Self {
         let mut checker = Self {
             graph,
             options,
@@ -64,6 +73,7 @@ impl<'g> Checker<'g> {
             flying: Vec::new(),
             abandoned: BTreeMap::new(),
             broken: Vec::new(),
+            guarded: guarded.into_iter().map(|id| (id, Permits::default())).collect(),
             signals: 0,
             rests: 0,
             step: 0,
@@ -97,6 +107,12 @@ impl<'g> Checker<'g> {
 
     pub fn broke(&mut self, executor: ExecutorId) {
         self.broken.push(executor);
+    }
+
+    pub fn permitted(&mut self, executor: ExecutorId) {
+        let permits = self.guarded.get_mut(&executor).expect("is guarded");
+        permits.out += 1;
+        permits.asked = false;
     }
 
     pub fn signal(&mut self) {
@@ -141,6 +157,19 @@ impl<'g> Checker<'g> {
                 self.seen_mut(*node).told = None;
                 self.flying.push((*node, units.clone()));
                 self.check_width(self.task(*node).executor);
+                self.check_permits(self.task(*node).executor);
+            }
+            Action::Ask { executor } => {
+                assert!(!self.is_asked(*executor), "it is asked once");
+                self.guarded.get_mut(executor).expect("is guarded").asked = true;
+            }
+            Action::Forgo { executor } => {
+                assert!(self.is_asked(*executor), "only what was asked for is forgone");
+                self.guarded.get_mut(executor).expect("is guarded").asked = false;
+            }
+            Action::GiveBack { executor } => {
+                self.guarded.get_mut(executor).expect("is guarded").out -= 1;
+                self.check_permits(*executor);
             }
             Action::Stop { node, attempt, how } => {
                 assert!(self.is_flying(*node), "only what is in flight is stopped");
@@ -194,6 +223,13 @@ impl<'g> Checker<'g> {
 
     fn check_rest(&self, now: Time) {
         self.check_stopped();
+        for (id, permits) in &self.guarded {
+            assert_eq!(permits.out, self.busy_on(*id).count(), "no permit lies idle");
+            let on_it = |node: &NodeId| self.task(*node).executor == *id;
+            let could = self.futures.keys().any(|node| on_it(node) && self.is_ready(now, *node));
+            let could = could && self.busy_on(*id).count() < self.width(*id);
+            assert!(!permits.asked || could, "nobody asks in vain");
+        }
         for &node in self.futures.keys().filter(|node| self.futures[node].end.is_none()) {
             let task = self.task(node);
             let refused = self.is_refused(task);
@@ -201,14 +237,16 @@ impl<'g> Checker<'g> {
         }
         let busy = self.flying.len() + self.abandoned.len();
         let ready: Vec<NodeId> = self.ready(now).collect();
-        assert!(busy > 0 || ready.is_empty(), "somebody could start");
+        let asks = ready.iter().any(|node| self.is_asked(self.task(*node).executor));
+        assert!(busy > 0 || ready.is_empty() || asks, "somebody could start");
         // Here what is due now may be ready already.
         let mut exclusive = self.futures.keys().filter(|node| self.task(**node).exclusive);
         if !exclusive.any(|node| self.is_ready(now, *node)) && !self.is_alone() {
             for node in ready.iter().filter(|node| self.task(**node).uses.is_empty()) {
                 let executor = self.task(*node).executor;
-                let width = self.graph.executor(executor).max_workers as usize;
-                assert!(self.busy_on(executor).count() >= width, "a worker is idle");
+                let width = self.width(executor);
+                let is_full = self.busy_on(executor).count() >= width;
+                assert!(is_full || self.is_asked(executor), "a worker is idle");
             }
         }
         for id in self.groups.keys().filter(|id| self.groups[id].returned.is_none()) {
@@ -223,6 +261,7 @@ impl<'g> Checker<'g> {
 
     pub fn at_the_end(&self) {
         assert!(self.flying.is_empty(), "nothing is in flight that was not given up");
+        assert!(self.guarded.values().all(|it| !it.asked), "nobody waits for a permit");
         assert!(self.futures.values().all(|it| it.end.is_some()), "every future has an end");
         assert!(self.groups.values().all(|it| it.returned.is_some()), "every group returned");
         assert!(self.job.is_some(), "the job returned");
@@ -236,10 +275,11 @@ impl<'g> Checker<'g> {
         assert_eq!(attempt, self.futures[&node].attempts + 1);
         assert!(!self.is_broken(node), "nothing starts on a broken executor");
         assert!(!self.is_called_off(node), "nothing starts that was called off");
-        let width = self.graph.executor(task.executor).max_workers as usize;
+        let width = self.width(task.executor);
         let busy = self.busy_on(task.executor).count();
         assert!(busy < width + self.options.ahead as usize, "too many are in flight");
         assert_eq!(ahead, busy >= width);
+        assert!(!ahead || !self.guarded.contains_key(&task.executor), "a permit is for what runs");
         assert!(
             !ahead || self.may_hurry(node),
             "it must not be handed over before a worker is free"
@@ -257,10 +297,23 @@ impl<'g> Checker<'g> {
     /// Children run as soon as they are handed over, calls as soon as a thread of the pool is free,
     /// which knows nothing of the children.
     fn check_width(&self, executor: ExecutorId) {
-        let width = self.graph.executor(executor).max_workers as usize;
+        let width = self.width(executor);
         let calls = self.busy_on(executor).filter(|node| self.task(*node).ahead).count();
         let children = self.busy_on(executor).count() - calls;
         assert!(children + calls.min(width) <= width, "more run than there are workers");
+    }
+
+    fn check_permits(&self, executor: ExecutorId) {
+        let Some(permits) = self.guarded.get(&executor) else { return };
+        assert!(self.busy_on(executor).count() <= permits.out, "each start has a permit");
+    }
+
+    fn width(&self, executor: ExecutorId) -> usize {
+        self.graph.executor(executor).max_workers as usize
+    }
+
+    fn is_asked(&self, executor: ExecutorId) -> bool {
+        self.guarded.get(&executor).is_some_and(|permits| permits.asked)
     }
 
     fn check_stopped(&self) {
