@@ -18,17 +18,18 @@ pub(super) enum Address {
 /// The jobserver that these flags name; the last counts, as it does for make.
 pub(super) fn jobserver(flags: &OsStr) -> Option<Address> {
     let value = |word: &[u8]| {
-        let value = word.strip_prefix(b"--jobserver-auth=");
-        value.or_else(|| word.strip_prefix(b"--jobserver-fds=")).map(<[u8]>::to_vec)
+        word.strip_prefix(b"--jobserver-auth=")
+            .or_else(|| word.strip_prefix(b"--jobserver-fds="))
+            .map(address)
     };
-    options(flags).filter_map(value).last().map(|value| address(OsString::from_vec(value)))
+    options(flags).filter_map(value).last()
 }
 
-fn address(value: OsString) -> Address {
-    if let Some(path) = value.as_bytes().strip_prefix(b"fifo:") {
+fn address(value: &[u8]) -> Address {
+    if let Some(path) = value.strip_prefix(b"fifo:") {
         return Address::Fifo(OsStr::from_bytes(path).into());
     }
-    let text = value.to_string_lossy();
+    let text = String::from_utf8_lossy(value);
     let pair = text.split_once(',').map(|(read, write)| (read.parse(), write.parse()));
     match pair {
         Some((Ok(read), Ok(write))) => Address::Pipe(read, write),
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_last_jobserver_before_the_variables_is_found() {
-        let found = |flags| jobserver(OsStr::new(flags));
+        let found = |flags: &str| jobserver(OsStr::new(flags));
         assert_eq!(found(""), None);
         assert_eq!(found("ks -j"), None);
         assert_eq!(found(" -j3 --jobserver-auth=3,4"), Some(Address::Pipe(3, 4)));
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_jobserver_takes_the_place_of_another_and_leaves_the_rest() {
-        let with = |flags| with_jobserver(OsStr::new(flags), 4, "8,9");
+        let with = |flags: &str| with_jobserver(OsStr::new(flags), 4, "8,9");
         assert_eq!(with(""), " -j4 --jobserver-auth=8,9");
         assert_eq!(with("ks"), "ks -j4 --jobserver-auth=8,9");
         assert_eq!(
