@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use indicatif::HumanBytes;
 use serde_json::json;
 
 use crate::cli::graph::{label, when_word};
 use crate::graph::{Amount, Graph, OnReturn, ReturnWhen, Wait};
 use crate::id::TaskId;
-use crate::job::Job;
+use crate::job::{Conditions, Job};
 use crate::plan::{Plan, Step};
 use crate::time::Time;
 
@@ -28,9 +29,10 @@ pub fn text(job: &Job, plan: &Plan) -> String {
         count(graph.future_count() as usize, "future"),
         count(graph.tasks().len(), "task")
     );
-    for executor in graph.executors() {
+    for (executor, setup) in graph.executors().iter().zip(&job.setups) {
         let workers = count(executor.max_workers as usize, "worker");
-        let _ = writeln!(text, "executor {}: {}, {workers}", executor.name, executor.kind.word());
+        let _ = write!(text, "executor {}: {}, {workers}", executor.name, executor.kind.word());
+        let _ = writeln!(text, "{}", conditions(&setup.conditions));
     }
     let _ = writeln!(text, "wait: {}\n", wait(graph.wait()));
     table(&mut text, graph, &rows(graph, &plan.steps));
@@ -64,7 +66,17 @@ pub fn json(job: &Job, plan: &Plan) -> String {
     let executors: Vec<_> = graph
         .executors()
         .iter()
-        .map(|it| json!({ "name": it.name, "kind": it.kind.word(), "max_workers": it.max_workers }))
+        .zip(&job.setups)
+        .map(|(it, setup)| {
+            json!({
+                "name": it.name,
+                "kind": it.kind.word(),
+                "max_workers": it.max_workers,
+                "max_load": setup.conditions.max_load,
+                "min_free_memory": setup.conditions.min_free_memory,
+                "jobserver": setup.conditions.jobserver,
+            })
+        })
         .collect();
     let plan = json!({
         "schema": "jobrun.plan/1",
@@ -78,6 +90,17 @@ pub fn json(job: &Job, plan: &Plan) -> String {
         "critical": plan.critical.as_secs_f64(),
     });
     format!("{plan:#}\n")
+}
+
+/// What is asked of a start beyond a free worker.
+fn conditions(conditions: &Conditions) -> String {
+    let load = conditions.max_load.map(|load| format!(", load below {load}"));
+    let memory = conditions.min_free_memory.map(|bytes| format!(", {} free", HumanBytes(bytes)));
+    let jobserver = conditions.jobserver.map(|on| match on {
+        true => ", jobserver".to_owned(),
+        false => ", no jobserver".to_owned(),
+    });
+    [load, memory, jobserver].into_iter().flatten().collect()
 }
 
 fn rows(graph: &Graph, steps: &[Step]) -> Vec<Row> {

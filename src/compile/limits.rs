@@ -119,7 +119,8 @@ fn add_executor<'a>(
         jobserver: executor.jobserver.as_ref().map(|on| on.value),
     };
     if conditions.max_load.is_some_and(|load| load.is_nan() || load <= 0.0) {
-        context.fault(Diagnostic::error("wrong-value", "max_load must be greater than 0"));
+        let fault = Diagnostic::error("wrong-value", "max_load must be greater than 0");
+        context.fault(fault.hint("give a number such as 1.5, or leave it out"));
     }
     let usual = || usual_workers(kind);
     limits.executor_ids.insert(name, ExecutorId(limits.executors.len() as u32));

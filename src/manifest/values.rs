@@ -150,6 +150,7 @@ impl Read for Bytes {
         let bytes = match node.get_ref() {
             DeValue::String(text) => match units::size(text) {
                 Ok(bytes) => bytes,
+                Err(UnitError::Negative) => 0,
                 Err(error) => return unit_fault(error, "a size", node, reader),
             },
             DeValue::Integer(number) => u64::try_from(integer(number, node, reader)?).unwrap_or(0),
@@ -159,7 +160,8 @@ impl Read for Bytes {
             return Some(Self(bytes));
         }
         let message = format!("{} must be greater than 0", reader.key_text());
-        reader.wrong_value(node.span(), message, None)
+        let hint = "give a size, such as \"8GiB\", or leave the key out".to_owned();
+        reader.wrong_value(node.span(), message, Some(hint))
     }
 }
 
@@ -194,7 +196,8 @@ impl Read for Factor {
             return Some(Self(number));
         }
         let message = format!("{} must be greater than 0", reader.key_text());
-        reader.wrong_value(node.span(), message, None)
+        let hint = "give a number such as 1.5, or leave the key out".to_owned();
+        reader.wrong_value(node.span(), message, Some(hint))
     }
 }
 
