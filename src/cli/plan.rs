@@ -96,10 +96,8 @@ pub fn json(job: &Job, plan: &Plan) -> String {
 fn conditions(conditions: &Conditions) -> String {
     let load = conditions.max_load.map(|load| format!(", load below {load}"));
     let memory = conditions.min_free_memory.map(|bytes| format!(", {} free", HumanBytes(bytes)));
-    let jobserver = conditions.jobserver.map(|on| match on {
-        true => ", jobserver".to_owned(),
-        false => ", no jobserver".to_owned(),
-    });
+    let jobserver =
+        conditions.jobserver.map(|on| if on { ", jobserver" } else { ", no jobserver" }.to_owned());
     [load, memory, jobserver].into_iter().flatten().collect()
 }
 

@@ -190,6 +190,19 @@ fn an_interrupt_gives_the_tokens_back() {
     }
 }
 
+#[test]
+fn an_executor_that_breaks_gives_the_tokens_back() {
+    let keys = "initializer = { call = \"fail\", args = [\"no licence\"] }";
+    let tasks = "[[task]]\nname = \"t\"\ncall = \"echo\"\nmap = { range = [0, 20] }\n";
+    for kind in KINDS {
+        let (story, mut server) = served(&executor(kind, 3, keys, tasks), "ab");
+        let end = story.run();
+        end.expect(1);
+        assert_eq!(end.state("t[19]"), "failed");
+        assert_eq!(server.tokens(), "ab");
+    }
+}
+
 fn await_event(running: &Running, event: &str) {
     let is_there =
         || std::fs::read_to_string(running.path("events.jsonl")).unwrap().contains(event);
@@ -400,6 +413,16 @@ fn whoever_has_a_jobserver_needs_none_of_his_own() {
     end.expect(0);
     assert_eq!(end.result("t"), &flags);
     assert_eq!(server.tokens(), "a");
+}
+
+#[test]
+fn the_plan_says_what_starts_wait_for() {
+    let keys = "max_load = 7.5\nmin_free_memory = \"2GiB\"\njobserver = true";
+    let plan = Story::command(&["plan", "job.toml"])
+        .file("job.toml", &executor("thread", 4, keys, BRIEF))
+        .run();
+    let line = "executor default: thread, 4 workers, load below 7.5, 2.00 GiB free, jobserver\n";
+    assert!(plan.expect(0).stdout.contains(line), "{}", plan.stdout);
 }
 
 #[test]

@@ -385,7 +385,9 @@ impl<'g, 's> Sim<'g, 's> {
         let executors = (0..graph.executors().len() as u32).map(ExecutorId);
         let guarded: Vec<ExecutorId> = executors.filter(|id| mock.is_guarded(*id)).collect();
         let mut schedule = Schedule::new(graph, options);
-        guarded.iter().for_each(|id| schedule.guard(*id));
+        for id in &guarded {
+            schedule.guard(*id);
+        }
         Self {
             graph,
             schedule,
@@ -444,11 +446,7 @@ impl<'g, 's> Sim<'g, 's> {
         match action {
             Action::Start { node, attempt, .. } => self.start(*node, *attempt),
             Action::Stop { node, attempt, how } => self.mock.stop(*node, *attempt, *how),
-            Action::Ask { executor } => {
-                if self.mock.ask(*executor) {
-                    self.permit(*executor);
-                }
-            }
+            Action::Ask { executor } if self.mock.ask(*executor) => self.permit(*executor),
             Action::Forgo { executor } => self.mock.forgo(*executor),
             Action::GiveBack { executor } => self.mock.give_back(*executor),
             _ => {}
