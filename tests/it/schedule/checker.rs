@@ -237,7 +237,8 @@ impl<'g> Checker<'g> {
         }
         let busy = self.flying.len() + self.abandoned.len();
         let ready: Vec<NodeId> = self.ready(now).collect();
-        let asks = ready.iter().any(|node| self.is_asked(self.task(*node).executor));
+        // Perhaps for an exclusive one, which is due this very moment.
+        let asks = self.guarded.values().any(|permits| permits.asked);
         assert!(busy > 0 || ready.is_empty() || asks, "somebody could start");
         // Here what is due now may be ready already.
         let mut exclusive = self.futures.keys().filter(|node| self.task(**node).exclusive);
