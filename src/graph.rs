@@ -30,9 +30,8 @@ pub struct Task {
     pub executor: ExecutorId,
     /// How much of which resource each of its futures holds while it runs.
     pub uses: Vec<(ResourceId, u64)>,
-    /// Whether its futures are plain calls, which may be handed to the executor before a worker is
-    /// free.
-    pub ahead: bool,
+    /// Whether its futures are calls of registered functions, rather than children.
+    pub call: bool,
     /// Whether nothing else of the job may run beside it.
     pub exclusive: bool,
     /// Higher starts first.

@@ -53,6 +53,7 @@ pub mod functions;
 pub mod graph;
 pub mod guard;
 pub mod id;
+pub mod inbox;
 pub mod job;
 pub mod ledger;
 pub mod manifest;

@@ -166,6 +166,12 @@ pub enum Notice {
         /// The executor.
         executor: ExecutorId,
     },
+    /// A jobserver may have a token. It is meant for the backend that has sent it to itself; nobody else
+    /// hears of it.
+    Token {
+        /// Which of the backend's jobservers.
+        jobserver: usize,
+    },
     /// An executor can run nothing any more. What was handed to it still ends, one by one.
     Broken {
         /// The executor.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use tracing::Span;
 
 use super::post::{post, timed_out};
 use crate::functions::{Context, Functions, Token};
+use crate::inbox::Sender;
 use crate::outcome::Outcome;
 use crate::rundir::RunDir;
 use crate::supervise::{ChildEnd, ChildEvent, Children, How, Request};
@@ -84,7 +85,7 @@ impl Doer {
             let sink = move |key, event| {
                 if let Some(notice) = child_notice(key, event) {
                     // Nobody listens once the run has ended.
-                    let _ = sender.send(notice);
+                    sender.send(notice);
                 }
             };
             Children::new(Clock::start(), RunDir::new(&self.run_id), Arc::new(sink))
@@ -141,13 +142,13 @@ impl Doer {
         spawn(move || {
             let start = Instant::now();
             let ended = span.in_scope(act);
-            let _ = sender.send(notice(key, ended, start.elapsed()));
+            sender.send(notice(key, ended, start.elapsed()));
         })
     }
 
     fn tell(&self, key: u64, ended: Result<(), String>, elapsed: Duration) {
         // Nobody listens once the run has ended.
-        let _ = self.sender.send(notice(key, ended, elapsed));
+        self.sender.send(notice(key, ended, elapsed));
     }
 }
 

@@ -13,14 +13,13 @@ use std::num::NonZero;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
 pub use queue::{Due, Queue};
 
 use crate::bind::{Binder, Occasion};
 use crate::event::{Event, Stamped};
 use crate::exit::Exit;
 use crate::functions::Functions;
+use crate::inbox::Sender;
 use crate::job::Job;
 use crate::ledger::CallbackRecord;
 use crate::outcome::{Return, State};

@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crossbeam_channel::unbounded;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::{LogFormat, Output, Progress, RunOptions};
@@ -12,6 +11,7 @@ use crate::cli::load::{self, Problem, Target};
 use crate::cli::{colored, tell};
 use crate::functions::Functions;
 use crate::guard::{self, Split};
+use crate::inbox::Inbox;
 use crate::job::Job;
 use crate::report::console::{self, Console};
 use crate::report::events::Events;
@@ -35,18 +35,18 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
     if let Some(refusal) = runner.refusal() {
         tell(&format!("warning: {refusal}; if jobrun is killed, its tasks may go on"));
     }
-    let (notices, inbox) = unbounded();
-    let signals = notices.clone();
+    let inbox = Inbox::default();
+    let signals = inbox.sender();
     let attended = runner.attend(
         move |signal| {
             // A run that has ended does not need to be stopped.
-            let _ = signals.send(Notice::Signal(signal));
+            signals.send(Notice::Signal(signal));
         },
         || {
             let color = colored(options.color);
             let job = Arc::new(load::job(target, &options.changes, color, functions)?);
             log(options);
-            let runner = Runner::new(&job).functions(functions.clone()).notices(notices, inbox);
+            let runner = Runner::new(&job).functions(functions.clone()).inbox(inbox);
             carry_out(runner, &job, reports, options)
         },
     );

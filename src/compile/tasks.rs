@@ -154,7 +154,7 @@ impl<'a> View<'a> {
             when: pick!(self, when).map(|when| when.value).unwrap_or_default(),
             executor: self.executor(context, limits),
             uses: self.uses(context, limits),
-            ahead: self.kind == Some(Kind::Call),
+            call: self.kind == Some(Kind::Call),
             exclusive: flag(pick!(self, exclusive)),
             priority: pick!(self, priority).map_or(0, |priority| priority.value),
             estimate: pick!(self, estimate).and_then(|estimate| estimate.0),

@@ -1,45 +1,57 @@
-//! Attempts that are child processes: hands them to the supervisor, and makes notices of what that
-//! tells. Knows nothing of how children are minded.
+//! Attempts of one executor that are child processes: hands them to the supervisor, and makes notices
+//! of what that tells. Knows nothing of how children are minded.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use crossbeam_channel::Sender;
 
 use crate::executor::workers::Workers;
 use crate::id::NodeId;
+use crate::inbox::Sender;
 use crate::rundir::RunDir;
-use crate::supervise::{ChildEvent, Children, Request};
+use crate::supervise::{ChildEvent, Children, Patron, Request, Urgency};
 use crate::time::Clock;
 use crate::work::{Done, Notice, Stop};
 
-/// The children of a run, of all its executors.
+/// While so many children wait for a worker, the driver need not hear at once that one has ended.
+const PLENTY: usize = 16;
+
+/// The children of an executor.
 pub(super) struct ChildAttempts {
     children: Children,
-    running: Running,
+    office: Arc<Office>,
 }
 
-type Running = Arc<Mutex<HashMap<u64, Attempt>>>;
+/// What the supervisor asks and tells.
+struct Office {
+    workers: Arc<Workers>,
+    notices: Sender<Notice>,
+    attempts: Mutex<HashMap<u64, Attempt>>,
+    /// How many have not been admitted.
+    waiting: AtomicUsize,
+}
 
 struct Attempt {
     number: u32,
+    /// 0 until it is admitted.
     worker: u32,
-    workers: Arc<Workers>,
+    /// Whether the driver waits for it to start.
     announce: bool,
     /// Open as long as the attempt.
     _span: tracing::Span,
 }
 
 impl ChildAttempts {
-    pub(super) fn new(clock: Clock, files: RunDir, notices: Sender<Notice>) -> Self {
-        let running = Running::default();
-        let known = Arc::clone(&running);
-        let sink = Arc::new(move |key, event| {
-            if let Some(notice) = notice(&mut lock(&known), key, event) {
-                let _ = notices.send(notice);
-            }
-        });
-        Self { children: Children::new(clock, files, sink), running }
+    pub(super) fn new(
+        clock: Clock,
+        files: RunDir,
+        workers: Arc<Workers>,
+        notices: Sender<Notice>,
+    ) -> Self {
+        let (attempts, waiting) = (Mutex::default(), AtomicUsize::new(0));
+        let office = Arc::new(Office { workers, notices, attempts, waiting });
+        let patron = Arc::clone(&office);
+        Self { children: Children::new(clock, files, patron), office }
     }
 
     /// What the supervisor calls an attempt of a node.
@@ -47,27 +59,18 @@ impl ChildAttempts {
         u64::from(attempt) << 32 | u64::from(node.0)
     }
 
-    /// Starts an attempt, of this number, on a worker of its executor.
-    pub(super) fn start(
-        &self,
-        mut request: Request,
-        number: u32,
-        announce: bool,
-        span: tracing::Span,
-        workers: &Arc<Workers>,
-    ) {
-        let worker = workers.take();
-        request.command.env.push(("JOBRUN_WORKER".into(), worker.to_string().into()));
-        let workers = Arc::clone(workers);
-        let attempt = Attempt { number, worker, workers, announce, _span: span };
-        lock(&self.running).insert(request.key, attempt);
+    /// Starts an attempt, of this number, as soon as a worker is free.
+    pub(super) fn start(&self, request: Request, number: u32, announce: bool, span: tracing::Span) {
+        let attempt = Attempt { number, worker: 0, announce, _span: span };
+        self.office.attempts().insert(request.key, attempt);
+        self.office.waiting.fetch_add(1, Ordering::Relaxed);
         self.children.start(request);
     }
 
     /// Stops an attempt or takes it back. Gives whether it is a child that has not ended.
     pub(super) fn stop(&self, node: NodeId, attempt: u32, how: Stop) -> bool {
         let key = Self::key(node, attempt);
-        let known = lock(&self.running).contains_key(&key);
+        let known = self.office.attempts().contains_key(&key);
         if known {
             self.children.stop(key, how);
         }
@@ -75,36 +78,79 @@ impl ChildAttempts {
     }
 }
 
-fn notice(running: &mut HashMap<u64, Attempt>, key: u64, event: ChildEvent) -> Option<Notice> {
-    let node = NodeId(key as u32);
-    match event {
-        ChildEvent::Started { at, .. } => {
-            let Attempt { number: attempt, worker, announce, .. } = *running.get(&key)?;
-            announce.then_some(Notice::Started { node, attempt, worker, at })
+impl Patron for Office {
+    fn has_room(&self) -> bool {
+        self.workers.has_room()
+    }
+
+    fn admit(&self, request: &mut Request) -> bool {
+        let Some(worker) = self.workers.try_take() else { return false };
+        request.command.env.push(("JOBRUN_WORKER".into(), worker.to_string().into()));
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if let Some(attempt) = self.attempts().get_mut(&request.key) {
+            attempt.worker = worker;
         }
-        ChildEvent::Output { stream, bytes } => Some(Notice::Output { node, stream, bytes }),
-        ChildEvent::Warning(message) => Some(Notice::Warning(message)),
-        ChildEvent::Recalled => {
-            let attempt = leave(running, key)?.number;
-            Some(Notice::Recalled { node, attempt })
+        true
+    }
+
+    fn tell(&self, key: u64, event: ChildEvent) -> Urgency {
+        let Some((notice, urgency)) = self.notice(key, event) else { return Urgency::Now };
+        match urgency {
+            Urgency::Now => self.notices.send(notice),
+            Urgency::Soon => self.notices.leave(notice),
         }
-        ChildEvent::Ended(end) => {
-            let Attempt { number: attempt, worker, .. } = leave(running, key)?;
-            let outcome = end.outcome();
-            let child = Some(Box::new(end.child));
-            let (started, ended) = (end.started, end.ended);
-            Some(Notice::Ended(Done { node, attempt, worker, started, ended, outcome, child }))
-        }
+        urgency
+    }
+
+    fn remind(&self) {
+        self.notices.ring();
     }
 }
 
-/// Its worker is free before the driver hears of it.
-fn leave(running: &mut HashMap<u64, Attempt>, key: u64) -> Option<Attempt> {
-    let attempt = running.remove(&key)?;
-    attempt.workers.give_back(attempt.worker);
-    Some(attempt)
-}
+impl Office {
+    fn notice(&self, key: u64, event: ChildEvent) -> Option<(Notice, Urgency)> {
+        let node = NodeId(key as u32);
+        match event {
+            ChildEvent::Started { at, .. } => {
+                let Attempt { number: attempt, worker, announce, .. } =
+                    *self.attempts().get(&key)?;
+                // One that waited here for its turn mostly ends before anybody asks.
+                let urgency = if announce { Urgency::Now } else { Urgency::Soon };
+                Some((Notice::Started { node, attempt, worker, at }, urgency))
+            }
+            ChildEvent::Output { stream, bytes } => {
+                Some((Notice::Output { node, stream, bytes }, Urgency::Now))
+            }
+            ChildEvent::Warning(message) => Some((Notice::Warning(message), Urgency::Now)),
+            ChildEvent::Recalled => {
+                let attempt = self.leave(key)?.number;
+                Some((Notice::Recalled { node, attempt }, Urgency::Now))
+            }
+            ChildEvent::Ended(end) => {
+                let Attempt { number: attempt, worker, .. } = self.leave(key)?;
+                let outcome = end.outcome();
+                let child = Some(Box::new(end.child));
+                let (started, ended) = (end.started, end.ended);
+                let done = Done { node, attempt, worker, started, ended, outcome, child };
+                let plenty = self.waiting.load(Ordering::Relaxed) >= PLENTY;
+                let urgency = if plenty { Urgency::Soon } else { Urgency::Now };
+                Some((Notice::Ended(done), urgency))
+            }
+        }
+    }
 
-fn lock(running: &Mutex<HashMap<u64, Attempt>>) -> MutexGuard<'_, HashMap<u64, Attempt>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Its worker is free before the driver hears of it.
+    fn leave(&self, key: u64) -> Option<Attempt> {
+        let attempt = self.attempts().remove(&key)?;
+        if attempt.worker == 0 {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            self.workers.give_back(attempt.worker);
+        }
+        Some(attempt)
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, HashMap<u64, Attempt>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, at, never, select};
-
 use crate::executor::Backend;
 use crate::executor::admission::Admission;
 use crate::executor::children::ChildAttempts;
@@ -15,6 +13,7 @@ use crate::executor::workers::Workers;
 use crate::functions::Functions;
 use crate::graph::ExecutorKind;
 use crate::id::{ExecutorId, NodeId};
+use crate::inbox::{Inbox, Sender};
 use crate::job::Job;
 use crate::rundir::RunDir;
 use crate::supervise::Request;
@@ -51,14 +50,14 @@ pub struct Local {
     clock: Clock,
     job: Arc<Job>,
     pools: Vec<Pool>,
-    children: ChildAttempts,
-    inbox: Receiver<Notice>,
+    inbox: Inbox<Notice>,
     /// The last field, so that nothing runs any more when its tokens go back.
     admission: Admission,
 }
 
 struct Pool {
     workers: Arc<Workers>,
+    children: ChildAttempts,
     calls: Calls,
     /// Calls that the pool has not heard of.
     gathered: Vec<Attempt>,
@@ -70,17 +69,17 @@ enum Calls {
 }
 
 impl Local {
-    /// Executors without anything to do, which tell the driver through this channel. Threads and
+    /// Executors without anything to do, which tell the driver through this inbox. Threads and
     /// processes are started when they are first needed.
-    pub fn new(settings: Settings, (notices, inbox): (Sender<Notice>, Receiver<Notice>)) -> Self {
+    pub fn new(settings: Settings, inbox: Inbox<Notice>) -> Self {
         let job = Arc::clone(&settings.job);
         let names: Names = Arc::new(move |node| job.graph.name(node).to_string());
+        let notices = inbox.sender();
         let ids = (0..settings.job.graph.executors().len() as u32).map(ExecutorId);
         Self {
             clock: settings.clock,
             admission: Admission::new(&settings.job, notices.clone()),
             pools: ids.map(|id| Pool::new(id, &settings, &names, &notices)).collect(),
-            children: ChildAttempts::new(settings.clock, settings.files, notices),
             job: settings.job,
             inbox,
         }
@@ -97,8 +96,7 @@ impl Backend for Local {
         let pool = &mut self.pools[executor.index()];
         match work {
             Work::Call(call) => {
-                let task = self.job.graph.task(self.job.graph.task_of(node));
-                let exact = !task.ahead || timeout.is_some();
+                let exact = timeout.is_some();
                 let number = attempt;
                 pool.gathered.push(Attempt { node, number, call, exact, announce, live, span });
                 if pool.gathered.len() >= BATCH {
@@ -112,17 +110,17 @@ impl Backend for Local {
                 let name = format!("{}-{attempt}", self.job.graph.name(node));
                 let request =
                     Request { key, name, command: *command, timeout, grace, live, inherit };
-                self.children.start(request, attempt, announce, span, &pool.workers);
+                pool.children.start(request, attempt, announce, span);
             }
         }
     }
 
     fn stop(&mut self, node: NodeId, attempt: u32, how: Stop) {
-        if self.children.stop(node, attempt, how) {
-            return;
-        }
         let executor = self.job.graph.task(self.job.graph.task_of(node)).executor;
         let pool = &mut self.pools[executor.index()];
+        if pool.children.stop(node, attempt, how) {
+            return;
+        }
         pool.submit();
         match &pool.calls {
             Calls::Thread(threads) => threads.stop((node, attempt), how),
@@ -147,20 +145,19 @@ impl Backend for Local {
     }
 
     fn next(&mut self, until: Option<Time>) -> Option<Notice> {
-        if let Some(executor) = self.admission.next_granted() {
-            return Some(Notice::Permit { executor });
-        }
-        // While there is something to hear, calls may go on gathering.
-        if let Ok(notice) = self.inbox.try_recv() {
-            return Some(notice);
-        }
-        self.pools.iter_mut().for_each(Pool::submit);
-        if self.admission.is_waiting() {
-            return self.next_while_held(until);
-        }
-        match until.and_then(|until| self.clock.instant(until)) {
-            Some(until) => self.inbox.recv_deadline(until).ok(),
-            None => self.inbox.recv().ok(),
+        loop {
+            if let Some(executor) = self.admission.next_granted() {
+                return Some(Notice::Permit { executor });
+            }
+            match self.hear(until) {
+                Some(Notice::Token { jobserver }) => {
+                    self.admission.called(jobserver, self.clock.now());
+                }
+                None if self.admission.look_at().is_some_and(|at| at <= self.clock.now()) => {
+                    self.admission.look(self.clock.now());
+                }
+                notice => return notice,
+            }
         }
     }
 
@@ -170,25 +167,15 @@ impl Backend for Local {
 }
 
 impl Local {
-    /// The next notice, while starts are held back that something outside may allow.
-    fn next_while_held(&mut self, until: Option<Time>) -> Option<Notice> {
-        loop {
-            let due = [until, self.admission.look_at()].into_iter().flatten().min();
-            let timer = due.and_then(|due| self.clock.instant(due)).map_or_else(never, at);
-            select! {
-                recv(self.inbox) -> notice => return notice.ok(),
-                recv(self.admission.calls()) -> pool => if let Ok(pool) = pool {
-                    self.admission.called(pool, self.clock.now());
-                },
-                recv(timer) -> _ => self.admission.look(self.clock.now()),
-            }
-            if let Some(executor) = self.admission.next_granted() {
-                return Some(Notice::Permit { executor });
-            }
-            if until.is_some_and(|until| self.clock.now() >= until) {
-                return None;
-            }
+    /// Waits for mail, no longer than `until`, nor than the machine is left without a look.
+    fn hear(&mut self, until: Option<Time>) -> Option<Notice> {
+        // While there is something to hear, calls may go on gathering.
+        if let Some(notice) = self.inbox.try_next() {
+            return Some(notice);
         }
+        self.pools.iter_mut().for_each(Pool::submit);
+        let until = [until, self.admission.look_at()].into_iter().flatten().min();
+        self.inbox.next(until.and_then(|until| self.clock.instant(until)))
     }
 }
 
@@ -200,7 +187,13 @@ impl Pool {
             function: Arc::clone(function),
             args: Args::List(args.clone()),
         });
-        let workers = Arc::<Workers>::default();
+        let workers = Arc::new(Workers::new(of_graph.max_workers));
+        let children = ChildAttempts::new(
+            settings.clock,
+            settings.files.clone(),
+            Arc::clone(&workers),
+            notices.apart(),
+        );
         let executor = Executor {
             id,
             name: of_graph.name.as_str().into(),
@@ -225,7 +218,7 @@ impl Pool {
                 Calls::Process(ProcessPool::new(executor, rules))
             }
         };
-        Self { workers, calls, gathered: Vec::with_capacity(BATCH) }
+        Self { workers, children, calls, gathered: Vec::with_capacity(BATCH) }
     }
 
     fn submit(&mut self) {

@@ -75,10 +75,8 @@ pub struct Mock<'s> {
 /// One executor.
 #[derive(Debug)]
 struct Lane {
-    /// How many calls run at once; the rest waits here. Children run at once in any case, as the
-    /// threads of a pool do not know of them.
+    /// How many attempts run at once; the rest waits here.
     width: u32,
-    calls: u32,
     waiting: VecDeque<(Start, Duration, Outcome)>,
     /// The workers that are free among those that were ever busy.
     idle: BinaryHeap<Reverse<u32>>,
@@ -91,7 +89,6 @@ struct Lane {
 struct Running {
     executor: ExecutorId,
     worker: u32,
-    is_call: bool,
     started: Time,
     ends: Time,
     outcome: Outcome,
@@ -122,7 +119,7 @@ impl<'s> Mock<'s> {
         }
     }
 
-    /// Gives each executor, by its id, so many workers. Calls that are handed over beyond that wait
+    /// Gives each executor, by its id, so many workers. Attempts that are handed over beyond that wait
     /// in line and can be recalled.
     #[must_use]
     pub fn with_widths(mut self, widths: impl IntoIterator<Item = u32>) -> Self {
@@ -163,6 +160,13 @@ impl<'s> Mock<'s> {
         self.lanes.values().map(|lane| lane.waiting.len()).sum()
     }
 
+    /// When the attempt of a future that is under way began to run; `None` while it waits in line, and
+    /// when there is none.
+    pub fn began(&self, node: NodeId) -> Option<Time> {
+        let mut attempts = self.running.range((node, 0)..=(node, u32::MAX));
+        attempts.next_back().map(|(_, running)| running.started)
+    }
+
     /// How many attempts began to run so far.
     pub fn begun(&self) -> u64 {
         self.begun
@@ -171,7 +175,6 @@ impl<'s> Mock<'s> {
     fn lane(&mut self, executor: ExecutorId) -> &mut Lane {
         self.lanes.entry(executor).or_insert_with(|| Lane {
             width: u32::MAX,
-            calls: 0,
             waiting: VecDeque::new(),
             idle: BinaryHeap::new(),
             hired: 0,
@@ -201,7 +204,6 @@ impl<'s> Mock<'s> {
     fn begin(&mut self, start: &Start, takes: Duration, outcome: Outcome) {
         let is_call = matches!(start.work, Work::Call(_));
         let lane = self.lane(start.executor);
-        lane.calls += u32::from(is_call);
         let worker = lane.hire();
         self.begun += 1;
         let (takes, outcome) = match start.timeout {
@@ -215,7 +217,7 @@ impl<'s> Mock<'s> {
         let ends = self.now.after(takes);
         let (node, attempt) = (start.node, start.attempt);
         let executor = start.executor;
-        let running = Running { executor, worker, is_call, started: self.now, ends, outcome };
+        let running = Running { executor, worker, started: self.now, ends, outcome };
         self.running.insert((node, attempt), running);
         self.put(ends, Happening::End(node, attempt));
         if start.announce {
@@ -227,11 +229,8 @@ impl<'s> Mock<'s> {
         let running = self.running.remove(&(node, attempt))?;
         let lane = self.lane(running.executor);
         lane.running -= 1;
-        lane.calls -= u32::from(running.is_call);
         lane.idle.push(Reverse(running.worker));
-        if running.is_call
-            && let Some((start, takes, outcome)) = lane.waiting.pop_front()
-        {
+        if let Some((start, takes, outcome)) = lane.waiting.pop_front() {
             self.begin(&start, takes, outcome);
         }
         Some(Notice::Ended(Done {
@@ -300,7 +299,7 @@ impl Backend for Mock<'_> {
     fn start(&mut self, start: Start) {
         let (takes, outcome) = (self.script)(&start);
         let lane = self.lane(start.executor);
-        if lane.calls < lane.width || matches!(start.work, Work::Run(_)) {
+        if lane.running < lane.width {
             self.begin(&start, takes, outcome);
         } else {
             lane.waiting.push_back((start, takes, outcome));

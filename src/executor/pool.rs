@@ -5,11 +5,10 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
-
 use crate::executor::workers::Workers;
 use crate::functions::Functions;
 use crate::id::{ExecutorId, NodeId};
+use crate::inbox::Sender;
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::time::{Clock, Time};
 use crate::work::{Args, Call, Done, Notice};
@@ -37,7 +36,7 @@ pub(super) struct Executor {
 impl Executor {
     /// Tells the driver something. Nobody listens any more once the run is over.
     pub(super) fn tell(&self, notice: Notice) {
-        let _ = self.notices.send(notice);
+        self.notices.send(notice);
     }
 
     /// Tells that an attempt was taken back.

@@ -7,8 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Hands out worker numbers, counted from 1, the lowest free one first. Calls and children of one
 /// executor share it, so that no two that run at once have the same number.
-#[derive(Debug, Default)]
-pub struct Workers(Mutex<Numbers>);
+#[derive(Debug)]
+pub struct Workers {
+    numbers: Mutex<Numbers>,
+    most: u32,
+}
 
 #[derive(Debug, Default)]
 struct Numbers {
@@ -21,16 +24,25 @@ struct Numbers {
 }
 
 impl Workers {
-    /// Takes the lowest free number.
+    /// The numbers of an executor that has at most so many workers.
+    pub fn new(most: u32) -> Self {
+        Self { numbers: Mutex::default(), most }
+    }
+
+    /// Takes the lowest free number. Who takes one without asking has seen to it that there is one.
     pub fn take(&self) -> u32 {
+        self.lock().take()
+    }
+
+    /// Takes the lowest free number, if there is one.
+    pub fn try_take(&self) -> Option<u32> {
         let mut numbers = self.lock();
-        numbers.running += 1;
-        numbers.peak = numbers.peak.max(numbers.running);
-        if let Some(Reverse(number)) = numbers.free.pop() {
-            return number;
-        }
-        numbers.highest += 1;
-        numbers.highest
+        (numbers.running < self.most).then(|| numbers.take())
+    }
+
+    /// Whether there is a free number.
+    pub fn has_room(&self) -> bool {
+        self.lock().running < self.most
     }
 
     /// Gives a number back that was taken.
@@ -46,6 +58,18 @@ impl Workers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Numbers> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Numbers {
+    fn take(&mut self) -> u32 {
+        self.running += 1;
+        self.peak = self.peak.max(self.running);
+        if let Some(Reverse(number)) = self.free.pop() {
+            return number;
+        }
+        self.highest += 1;
+        self.highest
     }
 }

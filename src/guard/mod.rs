@@ -8,6 +8,7 @@
 //! The runner has a process group of its own, so that a terminal's Ctrl-C, or a signal to the group
 //! that the user's shell made, reaches the guard alone and is passed on once.
 
+mod posix_spawn;
 mod runner;
 mod signals;
 mod spawn;
@@ -25,9 +26,10 @@ use rustix::process::{
     set_child_subreaper, setpgid,
 };
 
+pub use posix_spawn::{Image, Strings};
 pub use runner::{Containment, Runner};
 pub use signals::{describe_signal, signal_name};
-pub use spawn::{inherit, spawning};
+pub use spawn::spawn;
 
 use signals::Arrivals;
 use sys::Mask;

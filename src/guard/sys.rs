@@ -1,16 +1,12 @@
-//! The calls of the kernel that no safe wrapper offers. The only unsafe code of the crate; it knows
-//! nothing of what the calls are for.
+//! The calls of the kernel that no safe wrapper offers, but for `posix_spawn`. Knows nothing of what the
+//! calls are for.
 #![expect(unsafe_code, reason = "fork, signal masks and signalfd have no safe wrapper here")]
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::ptr;
-use std::sync::Arc;
 
-use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::Pid;
 
 /// Forks. `Some` with the child's pid in the parent, `None` in the child.
@@ -30,21 +26,6 @@ pub(crate) fn fork() -> io::Result<Option<Pid>> {
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` has no preconditions.
     unsafe { libc::_exit(code) }
-}
-
-/// Makes the child of `command` keep these descriptors open, in itself alone.
-pub(crate) fn keep_open(command: &mut Command, descriptors: Arc<[OwnedFd]>) {
-    let keep = move || {
-        for descriptor in &*descriptors {
-            fcntl_setfd(descriptor, FdFlags::empty())?;
-        }
-        Ok(())
-    };
-    // SAFETY: between fork and exec it makes system calls alone, on descriptors that it keeps open; it
-    // neither allocates nor locks.
-    unsafe {
-        command.pre_exec(keep);
-    }
 }
 
 /// Whether a signal was set to be ignored, as `nohup` does for SIGHUP.
@@ -91,14 +72,9 @@ impl Mask {
         }
     }
 
-    /// Makes this the mask of this thread and returns the one before.
-    pub(crate) fn install(&self) -> Self {
-        let mut old = *self;
-        // SAFETY: both sets are initialized.
-        unsafe {
-            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, &raw mut old.0);
-        }
-        old
+    /// The set itself.
+    pub(crate) fn set(&self) -> &libc::sigset_t {
+        &self.0
     }
 
     /// A descriptor that can be read while one of these signals, blocked, is pending.

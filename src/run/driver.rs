@@ -11,7 +11,7 @@ use crate::event::{Event, Stamped};
 use crate::executor::Backend;
 use crate::graph::ExecutorKind;
 use crate::id::{ExecutorId, NodeId, ResourceId};
-use crate::job::{self, Job};
+use crate::job::Job;
 use crate::ledger::{Attempt, CallbackRecord, JobReturn, Ledger};
 use crate::outcome::{Captured, Cause, Failure, FailureKind, Outcome, State};
 use crate::report::Observer;
@@ -22,7 +22,7 @@ use crate::shape::RunView;
 use crate::time::Time;
 use crate::work::{Done, Notice, Start, Stop};
 
-/// How many plain calls may wait in an executor for a free worker, so that short ones need no round
+/// How many plain futures may wait in an executor for a free worker, so that short ones need no round
 /// trip each.
 const AHEAD: u32 = 256;
 
@@ -253,8 +253,7 @@ impl<'a, B: Backend> Driver<'a, B> {
 
     /// Whether a future calls a function, rather than running a child.
     fn is_call(&self, node: NodeId) -> bool {
-        let spec = self.job.spec(self.job.graph.task_of(node));
-        matches!(spec.action, job::Action::Call { .. })
+        self.job.graph.task(self.job.graph.task_of(node)).call
     }
 
     /// The only place where a future's final state is written.
@@ -310,6 +309,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             Notice::Ended(done) => self.ended(done),
             Notice::Recalled { node, attempt } => self.recalled(node, attempt),
             Notice::Permit { executor } => self.schedule.permit(self.now, executor),
+            Notice::Token { .. } => {}
             Notice::Broken { executor, message } => self.broke(executor, message),
             Notice::Warning(message) => self.emit(Event::Warning { message }),
             Notice::Signal(signal) => self.interrupted(signal),
@@ -380,6 +380,8 @@ impl<'a, B: Backend> Driver<'a, B> {
         if self.abandoned.remove(&(node, attempt)) {
             self.schedule.freed(self.now, node, attempt);
         } else {
+            // It was never tried.
+            self.ledger.record_mut(node).attempts = attempt - 1;
             self.schedule.recalled(self.now, node);
         }
     }
@@ -486,7 +488,7 @@ fn view<'a>(job: &'a Job, facts: &'a Facts, ledger: &'a Ledger) -> RunView<'a> {
 /// Lets go of what only observers of the end of a future need.
 fn keep_tail(captured: &mut Captured) {
     if captured.kept.len() > TAIL {
-        captured.kept.drain(..captured.kept.len() - TAIL);
-        captured.kept.shrink_to_fit();
+        // A copy, for what is left of a large block that was made smaller is of no use to anybody.
+        captured.kept = captured.kept[captured.kept.len() - TAIL..].to_vec();
     }
 }

@@ -6,14 +6,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-
 use crate::callback::Callbacks;
 use crate::executor::Backend;
 use crate::executor::local::{Local, Settings, WorkerProgram};
 use crate::exit::Exit;
 use crate::functions::Functions;
 use crate::id::NodeId;
+use crate::inbox::{Inbox, Sender};
 use crate::job::Job;
 use crate::ledger::Ledger;
 use crate::report::Observer;
@@ -88,7 +87,7 @@ pub struct Runner<'a> {
     functions: Functions,
     observers: Vec<Box<dyn Observer + 'a>>,
     facts: Facts,
-    notices: (Sender<Notice>, Receiver<Notice>),
+    inbox: Inbox<Notice>,
     worker: WorkerProgram,
 }
 
@@ -100,7 +99,7 @@ impl<'a> Runner<'a> {
             functions: Functions::builtin(),
             observers: Vec::new(),
             facts: Facts::now(),
-            notices: unbounded(),
+            inbox: Inbox::default(),
             worker: WorkerProgram::default(),
         }
     }
@@ -134,13 +133,13 @@ impl<'a> Runner<'a> {
 
     /// What stops the run from another thread.
     pub fn handle(&self) -> Handle {
-        Handle(self.notices.0.clone())
+        Handle(self.inbox.sender())
     }
 
-    /// Takes the channel that notices come through, so that somebody can send before the run begins.
+    /// Takes the inbox that notices come to, so that somebody can send before the run begins.
     #[must_use]
-    pub(crate) fn notices(mut self, sender: Sender<Notice>, receiver: Receiver<Notice>) -> Self {
-        self.notices = (sender, receiver);
+    pub(crate) fn inbox(mut self, inbox: Inbox<Notice>) -> Self {
+        self.inbox = inbox;
         self
     }
 
@@ -148,7 +147,7 @@ impl<'a> Runner<'a> {
     ///
     /// # Errors
     /// If the run cannot even start: a failed task is no error.
-    pub fn run(self) -> io::Result<Finished> {
+    pub fn run(mut self) -> io::Result<Finished> {
         let settings = Settings {
             job: Arc::clone(self.job),
             functions: self.functions.clone(),
@@ -157,14 +156,19 @@ impl<'a> Runner<'a> {
             files: RunDir::new(&self.facts.run_id),
             worker: self.worker.clone(),
         };
-        let backend = Local::new(settings, self.notices.clone());
-        Ok(self.run_on(backend))
+        let notices = self.inbox.sender();
+        let backend = Local::new(settings, std::mem::take(&mut self.inbox));
+        Ok(self.run_with(backend, notices))
     }
 
     /// Runs the job in another world, for example under a virtual clock.
     pub fn run_on(self, backend: impl Backend) -> Finished {
-        let callbacks =
-            Callbacks::new(self.job, &self.functions, &self.facts.run_id, self.notices.0);
+        let notices = self.inbox.sender();
+        self.run_with(backend, notices)
+    }
+
+    fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
+        let callbacks = Callbacks::new(self.job, &self.functions, &self.facts.run_id, notices);
         let driver = Driver::new(self.job, &self.facts, backend, self.observers, callbacks);
         let ledger = driver.run();
         let exit = Exit::of(&self.job.graph, &ledger);
@@ -180,7 +184,7 @@ impl Handle {
     /// Asks the run to stop as `signal` would: children are stopped, clean-up tasks still run, and
     /// reports are written. Asked again, it stops at once.
     pub fn interrupt(&self, signal: i32) {
-        let _ = self.0.send(Notice::Signal(signal));
+        self.0.send(Notice::Signal(signal));
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::id::{ExecutorId, NodeId};
 use crate::schedule::action::Action;
 use crate::schedule::limits::{Limits, Units};
-use crate::schedule::order::RankSet;
+use crate::schedule::order::{RankBag, RankSet};
 use crate::schedule::permits::Permits;
 use crate::schedule::plan::{Plan, Traits};
 
@@ -22,6 +22,10 @@ pub struct Dispatch {
     in_flight: u32,
     /// Whether an exclusive node is in flight.
     alone: bool,
+    /// The best ranks that may become ready when those that are ready, in flight or to be tried again
+    /// have ended. Nothing that is worse is handed over before a worker is free: it would start
+    /// before what ought to.
+    imminent: RankBag,
     /// What those in flight hold, if it has numbers.
     held: BTreeMap<NodeId, Units>,
     /// Attempts that nobody waits for any more but whose workers are still busy.
@@ -48,9 +52,9 @@ pub struct Pick {
 struct Lane {
     ready: RankSet,
     in_flight: u32,
-    /// How many of those are no calls. Beside them nobody may wait in the executor: its workers do
-    /// not know of them, and would take one more.
-    others: u32,
+    /// How many of those are calls. While there are others, nobody may wait in the executor: calls
+    /// and children wait in different places that do not know of each other.
+    calls: u32,
     max_workers: u32,
     ahead: u32,
     permits: Permits,
@@ -63,7 +67,7 @@ impl Dispatch {
         let lane = |max_workers| Lane {
             ready: RankSet::new(plan.graph.node_count()),
             in_flight: 0,
-            others: 0,
+            calls: 0,
             max_workers,
             ahead,
             permits: Permits::default(),
@@ -74,6 +78,7 @@ impl Dispatch {
             guarded: false,
             in_flight: 0,
             alone: false,
+            imminent: RankBag::new(plan.graph.node_count()),
             held: BTreeMap::new(),
             abandoned: Vec::new(),
         }
@@ -144,13 +149,12 @@ impl Dispatch {
         while let Some(rank) = self.best_after(passed) {
             let node = plan.graph.at_rank(rank);
             let traits = plan.node(node);
-            let lane = &self.lanes[traits.executor.index()];
             if traits.exclusive && passed.is_none() && self.in_flight > 0 {
                 return None;
             }
-            if traits.exclusive && passed.is_some() || !lane.has_room(|| hurries(traits)) {
+            if traits.exclusive && passed.is_some() || !self.has_room(traits, rank, &hurries) {
                 passed = Some(rank);
-            } else if lane.permits.are_missing() && self.limits.suffice(plan.graph, node) {
+            } else if self.lacks_permit(traits) && self.limits.suffice(plan.graph, node) {
                 let is_on_its_way = self.lanes[traits.executor.index()].permits.want();
                 // One that comes at once is for this node, before anybody worse takes what it needs.
                 if traits.exclusive || !is_on_its_way {
@@ -167,6 +171,20 @@ impl Dispatch {
         None
     }
 
+    /// Nothing holds a node back any more but limits.
+    pub fn enter(&mut self, plan: &Plan<'_>, node: NodeId) {
+        if let Some(rank) = plan.node(node).releases() {
+            self.imminent.insert(rank);
+        }
+    }
+
+    /// A node that had entered is done.
+    pub fn leave(&mut self, plan: &Plan<'_>, node: NodeId) {
+        if let Some(rank) = plan.node(node).releases() {
+            self.imminent.remove(rank);
+        }
+    }
+
     /// An attempt is over and its worker is free.
     pub fn release(&mut self, plan: &Plan<'_>, node: NodeId) {
         let traits = plan.node(node);
@@ -175,7 +193,8 @@ impl Dispatch {
     }
 
     /// An attempt is over but its worker and what it holds are not free before [`Self::freed`].
-    pub fn abandon(&mut self, node: NodeId, attempt: u32) {
+    pub fn abandon(&mut self, plan: &Plan<'_>, node: NodeId, attempt: u32) {
+        self.enter(plan, node);
         let units = self.held.remove(&node).unwrap_or_default();
         self.abandoned.push(Abandoned { node, attempt, units });
     }
@@ -185,8 +204,24 @@ impl Dispatch {
         let is_it = |it: &Abandoned| (it.node, it.attempt) == (node, attempt);
         if let Some(at) = self.abandoned.iter().position(is_it) {
             let units = self.abandoned.swap_remove(at).units;
+            self.leave(plan, node);
             self.vacate(plan, node, *plan.node(node), units);
         }
+    }
+
+    /// Whether a node may be handed over: to a free worker, or to wait for one.
+    fn has_room(&self, traits: &Traits, rank: u32, hurries: impl Fn(&Traits) -> bool) -> bool {
+        let lane = &self.lanes[traits.executor.index()];
+        let alike = if traits.call { lane.calls } else { lane.in_flight - lane.calls };
+        lane.in_flight < lane.max_workers
+            || !lane.is_full()
+                && alike == lane.in_flight
+                && self.imminent.first().is_none_or(|next| rank < next)
+                && hurries(traits)
+    }
+
+    fn lacks_permit(&self, traits: &Traits) -> bool {
+        self.guarded && self.lanes[traits.executor.index()].permits.are_missing()
     }
 
     fn best_after(&self, passed: Option<u32>) -> Option<u32> {
@@ -202,7 +237,7 @@ impl Dispatch {
         let ahead = lane.in_flight >= lane.max_workers;
         lane.in_flight += 1;
         lane.permits.use_one();
-        lane.others += u32::from(!traits.call);
+        lane.calls += u32::from(traits.call);
         self.in_flight += 1;
         self.alone = traits.exclusive;
         Some(Pick { node, units, ahead })
@@ -223,7 +258,7 @@ impl Dispatch {
         let lane = &mut self.lanes[traits.executor.index()];
         lane.in_flight -= 1;
         lane.permits.end_one();
-        lane.others -= u32::from(!traits.call);
+        lane.calls -= u32::from(traits.call);
         self.in_flight -= 1;
         if traits.exclusive {
             self.alone = false;
@@ -246,9 +281,5 @@ impl Lane {
     /// Whether nobody could be handed over, however plain.
     fn is_full(&self) -> bool {
         self.in_flight >= self.max_workers.saturating_add(self.ahead)
-    }
-
-    fn has_room(&self, hurries: impl FnOnce() -> bool) -> bool {
-        self.in_flight < self.max_workers || (!self.is_full() && self.others == 0 && hurries())
     }
 }

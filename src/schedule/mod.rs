@@ -40,8 +40,8 @@ use wait::{Ballot, Waiting};
 pub struct Options {
     /// Where the jitter of retries is drawn from.
     pub seed: u64,
-    /// How many plain calls more than it has workers may be handed to each executor. With 0 a start
-    /// always means that a worker is free.
+    /// How many plain futures more than it has workers may be handed to each executor, if that cannot
+    /// change their order. With 0 a start always means that a worker is free.
     pub ahead: u32,
 }
 
@@ -159,7 +159,7 @@ impl<'g> Schedule<'g> {
     fn abandon(&mut self, now: Time, node: NodeId, end: End<'_>) {
         if self.phase(node) == Phase::Running {
             self.now = now;
-            self.dispatch.abandon(node, self.attempt(node));
+            self.dispatch.abandon(&self.plan, node, self.attempt(node));
             self.finish_attempt(node, end);
             self.conclude();
         }
@@ -286,9 +286,17 @@ impl<'g> Schedule<'g> {
         if before == Phase::Ready && phase != Phase::Running {
             self.dispatch.withdraw(&self.plan, node);
         }
+        if before == Phase::Blocked && phase != Phase::Done {
+            self.dispatch.enter(&self.plan, node);
+        }
         match phase {
             Phase::Ready => self.dispatch.add(&self.plan, node),
-            Phase::Done => self.open -= 1,
+            Phase::Done => {
+                self.open -= 1;
+                if before != Phase::Blocked {
+                    self.dispatch.leave(&self.plan, node);
+                }
+            }
             Phase::Blocked | Phase::Delayed | Phase::Running => {}
         }
     }

@@ -1,5 +1,5 @@
-//! A set of ranks that knows its least member at once: a bitmap under a 64-ary summary. Knows nothing
-//! of what the ranks stand for.
+//! Sets of ranks that know their least member at once: bitmaps under a 64-ary summary. Knows nothing of
+//! what the ranks stand for.
 
 /// A set of numbers below a bound. Allocates once, when it is made.
 #[derive(Debug)]
@@ -71,6 +71,43 @@ impl RankSet {
             at = at * 64 + word.trailing_zeros();
         }
         Some(at)
+    }
+}
+
+/// The same with members that may be in it several times.
+#[derive(Debug)]
+pub struct RankBag {
+    ranks: RankSet,
+    counts: Vec<u32>,
+}
+
+impl RankBag {
+    /// An empty bag for the numbers below `bound`.
+    pub fn new(bound: usize) -> Self {
+        Self { ranks: RankSet::new(bound), counts: vec![0; bound] }
+    }
+
+    /// Puts `rank` in once more.
+    pub fn insert(&mut self, rank: u32) {
+        let count = &mut self.counts[rank as usize];
+        *count += 1;
+        if *count == 1 {
+            self.ranks.insert(rank);
+        }
+    }
+
+    /// Takes `rank`, which is in, out once.
+    pub fn remove(&mut self, rank: u32) {
+        let count = &mut self.counts[rank as usize];
+        *count -= 1;
+        if *count == 0 {
+            self.ranks.remove(rank);
+        }
+    }
+
+    /// The least member.
+    pub fn first(&self) -> Option<u32> {
+        self.ranks.first()
     }
 }
 

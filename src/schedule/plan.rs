@@ -29,17 +29,19 @@ pub struct Traits {
     pub uses: bool,
     /// Whether it is plain enough to be handed over before a worker is free.
     pub ahead: bool,
-    /// Whether it is a call, which waits in its executor for a worker; anything else starts as soon
-    /// as it is handed over.
+    /// Whether it is a call: calls and children wait for a worker in different places.
     pub call: bool,
+    /// The best rank of anything whose turn may come when it ends.
+    releases: u32,
 }
 
-const NO_GATE: u32 = u32::MAX;
+/// What stands for no gate, and for no rank.
+const NONE: u32 = u32::MAX;
 
 impl<'g> Plan<'g> {
     /// The plan of `graph`.
     pub fn new(graph: &'g Graph) -> Self {
-        let mut gates = 0..NO_GATE;
+        let mut gates = 0..NONE;
         let traits = graph
             .tasks()
             .map(|(id, task)| {
@@ -47,7 +49,26 @@ impl<'g> Plan<'g> {
                 Traits::new(task, gate, graph.is_inside(id))
             })
             .collect();
-        Self { graph, traits }
+        let mut this = Self { graph, traits };
+        this.find_releases();
+        this
+    }
+
+    /// Whatever comes after something may come at once, if what is between is skipped or has nothing
+    /// to run. What uses a resource lets those in line for it go on, and what may be tried again
+    /// comes after itself.
+    fn find_releases(&mut self) {
+        for &id in self.graph.in_order().iter().rev() {
+            let after = |node: &NodeId| self.graph.rank(*node).min(self.node(*node).releases);
+            let next = self.graph.dependents(self.graph.end_of(id)).iter().map(after).min();
+            let task = self.graph.task(id);
+            let own = match (task.uses.is_empty(), task.retry.count) {
+                (false, _) => 0,
+                (true, 0) => NONE,
+                (true, _) => self.graph.rank(NodeId(self.graph.members(id).start)),
+            };
+            self.traits[id.index()].releases = next.unwrap_or(NONE).min(own);
+        }
     }
 
     /// The traits of a task.
@@ -63,22 +84,29 @@ impl<'g> Plan<'g> {
 
 impl Traits {
     fn new(task: &Task, gate: Option<u32>, inside: bool) -> Self {
-        let plain = task.uses.is_empty() && !task.exclusive && task.timeout.is_none();
+        // A call's timeout is the driver's business, which has to know when it starts.
+        let timed_by_driver = task.call && task.timeout.is_some();
         Self {
             executor: task.executor,
-            gate: gate.unwrap_or(NO_GATE),
+            gate: gate.unwrap_or(NONE),
             when: task.when,
             inside,
             allow_failure: task.allow_failure,
             exclusive: task.exclusive,
             uses: !task.uses.is_empty(),
-            ahead: task.ahead && plain,
-            call: task.ahead,
+            ahead: task.uses.is_empty() && !task.exclusive && !timed_by_driver,
+            call: task.call,
+            releases: NONE,
         }
+    }
+
+    /// The best rank of anything whose turn may come when it ends; `None` if there is nothing.
+    pub fn releases(&self) -> Option<u32> {
+        (self.releases != NONE).then_some(self.releases)
     }
 
     /// Which of the groups it is, in the order of tasks; `None` for a plain task.
     pub fn gate(&self) -> Option<usize> {
-        (self.gate != NO_GATE).then_some(self.gate as usize)
+        (self.gate != NONE).then_some(self.gate as usize)
     }
 }

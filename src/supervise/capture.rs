@@ -75,16 +75,14 @@ impl Capture {
     }
 
     /// The stream has ended.
-    pub(crate) fn finish(mut self) -> Captured {
+    pub(crate) fn finish(self) -> Captured {
         let path = match self.store {
             Store::File(_, path) => Some(path),
             Store::Memory | Store::Lost => None,
         };
-        if self.bytes > WHOLE as u64 {
-            let excess = self.kept.len().saturating_sub(TAIL);
-            self.kept.drain(..excess);
-        }
-        self.kept.shrink_to_fit();
-        Captured { bytes: self.bytes, kept: self.kept, path }
+        let most = if self.bytes > WHOLE as u64 { TAIL } else { WHOLE };
+        let from = self.kept.len().saturating_sub(most);
+        // A copy, for what is left of a large block that was made smaller is of no use to anybody.
+        Captured { bytes: self.bytes, kept: self.kept[from..].to_vec(), path }
     }
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +13,9 @@ use crate::outcome::Stream;
 use crate::rundir::RunDir;
 use crate::supervise::capture::Capture;
 use crate::supervise::end::{ChildEnd, How};
-use crate::supervise::message::{ChildEvent, Request, Sink};
+use crate::supervise::message::{ChildEvent, Patron, Request};
+use crate::supervise::process::Process;
 use crate::supervise::spawn::Spawned;
-use crate::supervise::worker::signal_group;
 use crate::time::{Clock, Time};
 use crate::work::{ChildDone, ResultKind};
 
@@ -27,7 +26,7 @@ const READS_AT_ONCE: usize = 16;
 pub(crate) struct Child {
     pub(crate) key: u64,
     name: String,
-    process: process::Child,
+    process: Process,
     /// Until its process has ended.
     pub(crate) pidfd: Option<OwnedFd>,
     pub(crate) stdout: Output,
@@ -116,7 +115,7 @@ impl Child {
 
     /// Sends a signal to its whole group. It has not been reaped, so the group is still its own.
     pub(crate) fn signal(&self, signal: i32) {
-        signal_group(self.pid(), signal);
+        self.process.signal(signal);
     }
 
     /// Reads what a stream has to say. At its end it is taken out of `epoll` before it is closed:
@@ -127,7 +126,7 @@ impl Child {
         buffer: &mut [u8],
         epoll: BorrowedFd<'_>,
         files: &RunDir,
-        sink: &Sink,
+        patron: &dyn Patron,
     ) {
         let (output, suffix) = match stream {
             Stream::Stdout => (&mut self.stdout, "stdout"),
@@ -148,10 +147,11 @@ impl Child {
             let open = || files.file(&format!("{}.{suffix}", self.name));
             if let Err(error) = output.capture.push(data, open) {
                 let message = format!("{}: cannot keep all of its {suffix}: {error}", self.name);
-                sink(self.key, ChildEvent::Warning(message));
+                let _ = patron.tell(self.key, ChildEvent::Warning(message));
             }
             if self.live {
-                sink(self.key, ChildEvent::Output { stream, bytes: data.into() });
+                let bytes = data.into();
+                let _ = patron.tell(self.key, ChildEvent::Output { stream, bytes });
             }
             if data.len() < buffer.len() {
                 // Nothing more for now; if there is, epoll says so.

@@ -54,6 +54,40 @@ pub enum ChildEvent {
     Ended(ChildEnd),
 }
 
-/// Who is told: called with the request's key, on the thread that minds the child. It must not block
-/// for long, for other children are minded by that thread too.
-pub type Sink = Arc<dyn Fn(u64, ChildEvent) + Send + Sync>;
+/// For whom children run: says when one more may start, and is told what becomes of each. All this is
+/// called on the threads that mind the children, and must not block for long.
+pub trait Patron: Send + Sync {
+    /// Whether one more may start now. Its end, or its [`ChildEvent::Recalled`], makes room again.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    /// Takes room for a child that is about to be started, to which it may add something; `false` if
+    /// there is none.
+    fn admit(&self, _request: &mut Request) -> bool {
+        true
+    }
+
+    /// Takes note of an event. A patron that is in no hurry to act on it asks to be reminded.
+    fn tell(&self, key: u64, event: ChildEvent) -> Urgency;
+
+    /// Reminds of what was told.
+    fn remind(&self) {}
+}
+
+/// Whether a patron acts on what it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// It has.
+    Now,
+    /// It wants to be reminded shortly.
+    Soon,
+}
+
+/// One that has room for all and acts at once.
+impl<F: Fn(u64, ChildEvent) + Send + Sync> Patron for F {
+    fn tell(&self, key: u64, event: ChildEvent) -> Urgency {
+        self(key, event);
+        Urgency::Now
+    }
+}

@@ -4,57 +4,68 @@
 //! own; when the child has ended, what is left of the group is killed. A child ends when its process
 //! has ended and both its streams are closed, or shortly after its process if something it has
 //! started holds them open.
+//!
+//! Children wait in one queue. Whichever thread has nothing to do takes the next one, so nobody is
+//! asked who shall start it, and the end of one child is followed by the start of the next without a
+//! word to anybody else.
 
 mod capture;
 mod child;
+mod door;
 mod end;
 mod message;
+mod process;
+mod program;
 mod result;
 mod shard;
 mod spawn;
+mod token;
 mod worker;
 
-use std::io;
 use std::num::NonZero;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 pub(crate) use capture::Capture;
 pub use end::{ChildEnd, How, describe_exit};
-pub use message::{ChildEvent, Request, Sink};
-pub use worker::{Worker, WorkerProcess, signal_group, spawn_worker};
+pub use message::{ChildEvent, Patron, Request, Urgency};
+pub use process::Process;
+pub use worker::{Worker, spawn_worker};
 
 use crate::rundir::RunDir;
 use crate::time::Clock;
-use crate::work::{ChildDone, Stop};
+use crate::work::Stop;
 
-use shard::{Shard, World};
+use door::{Op, Queue, World};
+use shard::Shard;
 
 /// More threads than this spawn no faster.
 const MAX_SHARDS: usize = 4;
 
 /// A set of children. Dropping it kills those that run, takes back the others, and returns when the
-/// sink has been told of all of them.
+/// patron has been told of all of them.
 pub struct Children {
     world: World,
-    /// Each is started when those before it have something to do.
-    shards: Vec<OnceLock<io::Result<Shard>>>,
+    /// Started one by one, when those before are busy.
+    shards: Mutex<Vec<Shard>>,
+    most: usize,
 }
 
 impl Children {
-    /// No children yet. `clock` dates what is told to `sink`; output too large for memory goes to
+    /// No children yet. `clock` dates what is told to `patron`; output too large for memory goes to
     /// `files`.
-    pub fn new(clock: Clock, files: RunDir, sink: Sink) -> Self {
-        let shards = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_SHARDS);
-        let world = World { clock, files, sink, limit: Arc::default() };
-        Self { world, shards: (0..shards).map(|_| OnceLock::new()).collect() }
+    pub fn new(clock: Clock, files: RunDir, patron: Arc<dyn Patron>) -> Self {
+        let most = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_SHARDS);
+        let queue = Arc::new(Queue::default());
+        let world = World { clock, files, patron, queue, limit: Arc::default() };
+        Self { world, shards: Mutex::default(), most }
     }
 
-    /// Starts a child as soon as possible.
+    /// Starts a child as soon as its patron has room for it.
     pub fn start(&self, request: Request) {
-        match self.least_busy() {
-            Ok(shard) => shard.take(request),
-            Err(error) => self.refuse(&request, error),
+        self.world.queue.push(request);
+        if self.world.patron.has_room() {
+            self.rouse();
         }
     }
 
@@ -63,38 +74,49 @@ impl Children {
     /// [`Stop::Stop`] sends SIGTERM to its process group, and SIGKILL after its grace;
     /// [`Stop::Kill`] sends SIGKILL at once; [`Stop::Recall`] lets it be if it runs.
     pub fn stop(&self, key: u64, how: Stop) {
-        for shard in self.shards.iter().filter_map(OnceLock::get).flatten() {
-            shard.stop(key, how);
+        if let Some(request) = self.world.queue.remove(key) {
+            self.world.recall(request.key);
+            return;
+        }
+        for shard in &*self.shards() {
+            shard.door().push(Op::Stop(key, how));
         }
     }
 
-    /// The shard with the least to do; of equals the first, for that has run before. Where no more
-    /// threads are to be had, those that run mind all.
-    fn least_busy(&self) -> Result<&Shard, &io::Error> {
-        let load = |shard: &&OnceLock<io::Result<Shard>>| match shard.get() {
-            Some(Ok(shard)) => shard.load(),
-            Some(Err(_)) => usize::MAX,
-            None => 0,
-        };
-        let least = self.shards.iter().min_by_key(load).unwrap_or(&self.shards[0]);
-        let running = || self.shards.iter().filter_map(OnceLock::get).flatten();
-        least
-            .get_or_init(|| Shard::start(self.world.clone()))
-            .as_ref()
-            .or_else(|error| running().min_by_key(|shard| shard.load()).ok_or(error))
+    /// Wakes a thread that sleeps, if there is one; those that are awake will look at the queue.
+    fn rouse(&self) {
+        let mut shards = self.shards();
+        let asleep = shards.iter().filter(|shard| shard.door().sleeps());
+        if let Some(shard) = asleep.min_by_key(|shard| shard.door().load()) {
+            shard.door().wake();
+        } else if shards.len() < self.most {
+            match Shard::start(self.world.clone()) {
+                Ok(shard) => shards.push(shard),
+                // Those that run mind all.
+                Err(_) if !shards.is_empty() => {}
+                Err(error) => {
+                    drop(shards);
+                    self.refuse_all(&format!("cannot start a thread for child processes: {error}"));
+                }
+            }
+        }
     }
 
-    fn refuse(&self, request: &Request, error: &io::Error) {
-        let now = self.world.clock.now();
-        let end = ChildEnd {
-            started: now,
-            ended: now,
-            how: How::NotSpawned(format!("cannot start a thread for child processes: {error}")),
-            leaked: false,
-            child: ChildDone::default(),
-            ok_exit: Arc::clone(&request.command.ok_exit),
-            result: request.command.result,
-        };
-        (self.world.sink)(request.key, ChildEvent::Ended(end));
+    fn refuse_all(&self, why: &str) {
+        while let Some(request) = self.world.queue.pop() {
+            self.world.refuse(&request, self.world.clock.now(), why.to_owned());
+        }
+    }
+
+    fn shards(&self) -> MutexGuard<'_, Vec<Shard>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        while let Some(request) = self.world.queue.pop() {
+            self.world.recall(request.key);
+        }
     }
 }

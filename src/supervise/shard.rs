@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -14,13 +14,14 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::outcome::Stream;
-use crate::rundir::RunDir;
 use crate::supervise::child::{Child, Phase, Progress, Stopped};
-use crate::supervise::end::{ChildEnd, How};
-use crate::supervise::message::{ChildEvent, Request, Sink};
-use crate::supervise::spawn::{OpenFiles, Refusal, Spawner};
-use crate::time::{Clock, Time};
-use crate::work::{ChildDone, Stop};
+use crate::supervise::door::{Door, Op, World};
+use crate::supervise::message::{ChildEvent, Request, Urgency};
+use crate::supervise::program::Refusal;
+use crate::supervise::spawn::Spawner;
+use crate::supervise::token::{Part, Token};
+use crate::time::Time;
+use crate::work::Stop;
 
 /// How long a child's output may stay open after its end, held by something it has started.
 const LEAK_TIME: Duration = Duration::from_millis(100);
@@ -35,59 +36,27 @@ const SCARCE_TRIES: u32 = 10;
 /// How long a scarcity is believed in while children of ours run and none ends.
 const SCARCE_PAUSE: Duration = Duration::from_secs(1);
 
-/// What all shards share.
-#[derive(Clone)]
-pub(crate) struct World {
-    pub(crate) clock: Clock,
-    pub(crate) files: RunDir,
-    pub(crate) sink: Sink,
-    pub(crate) limit: OpenFiles,
-}
+/// How long a patron in no hurry waits for its reminder.
+const REMINDER: Duration = Duration::from_millis(1);
 
-/// A running shard, as those see it who give it work. Dropping it kills its children.
+/// A running shard. Dropping it kills its children.
 pub(crate) struct Shard {
     door: Arc<Door>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// The way in.
-struct Door {
-    queue: Mutex<Vec<Op>>,
-    /// An eventfd.
-    bell: OwnedFd,
-    /// How many children were asked for and have not ended.
-    load: AtomicUsize,
-}
-
-enum Op {
-    Start(Box<Request>),
-    Stop(u64, Stop),
-    /// A child without a pidfd has ended.
-    Exited(u64),
-    Quit,
-}
-
 impl Shard {
     pub(crate) fn start(world: World) -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let door = Arc::new(Door { queue: Mutex::default(), bell, load: AtomicUsize::new(0) });
+        let door = Arc::new(Door::new(bell));
         let minder = Minder::new(world, Arc::clone(&door))?;
         let thread =
             thread::Builder::new().name("jobrun-children".to_owned()).spawn(|| minder.run())?;
         Ok(Self { door, thread: Some(thread) })
     }
 
-    pub(crate) fn load(&self) -> usize {
-        self.door.load.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn take(&self, request: Request) {
-        self.door.load.fetch_add(1, Ordering::Relaxed);
-        self.door.push(Op::Start(Box::new(request)));
-    }
-
-    pub(crate) fn stop(&self, key: u64, how: Stop) {
-        self.door.push(Op::Stop(key, how));
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
     }
 }
 
@@ -97,69 +66,15 @@ impl Drop for Shard {
         if let Some(thread) =
             self.thread.take().filter(|own| own.thread().id() != thread::current().id())
         {
-            // It has nothing to say about its end; a panic of the sink has been printed.
+            // It has nothing to say about its end; a panic of the patron has been printed.
             let _ = thread.join();
         }
     }
 }
 
-impl Door {
-    fn push(&self, op: Op) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.push(op);
-        // Whoever finds the queue empty rings; the shard takes all there is at once.
-        if queue.len() == 1 {
-            let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
-        }
-    }
-
-    fn take(&self) -> Vec<Op> {
-        std::mem::take(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// What an event of epoll is about, packed in 64 bits: the place of a child, the generation of that
-/// place, so that an event of a child that has gone is known as such, and what of it.
-#[derive(Clone, Copy)]
-struct Token {
-    place: u32,
-    generation: u32,
-    part: Part,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Stdout,
-    Stderr,
-    Process,
-    Bell,
-}
-
-impl Token {
-    const BELL: Self = Self { place: 0, generation: 0, part: Part::Bell };
-
-    fn pack(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.place) << 2 | self.part as u64
-    }
-
-    fn unpack(data: u64) -> Self {
-        let part = match data & 3 {
-            0 => Part::Stdout,
-            1 => Part::Stderr,
-            2 => Part::Process,
-            _ => Part::Bell,
-        };
-        Self { place: (data as u32) >> 2, generation: (data >> 32) as u32, part }
-    }
-
-    fn data(self) -> epoll::EventData {
-        epoll::EventData::new_u64(self.pack())
-    }
-}
-
-/// A child that has not been spawned.
+/// A child that could not be spawned yet.
 struct Waiting {
-    request: Box<Request>,
+    request: Request,
     /// How often it was tried in vain.
     tries: u32,
 }
@@ -176,7 +91,7 @@ struct Minder {
     door: Arc<Door>,
     epoll: OwnedFd,
     spawner: Spawner,
-    /// To be spawned, in this order.
+    /// To be tried again as soon as there is room.
     waiting: VecDeque<Waiting>,
     /// To be tried again later.
     later: Vec<(Time, Waiting)>,
@@ -191,6 +106,8 @@ struct Minder {
     /// Whether a child was given up for want of room, and nothing has been spawned since: those
     /// behind it need not each find that out by waiting.
     gave_up: bool,
+    /// When the patron is to be reminded of what it was told.
+    reminder: Option<Time>,
     buffer: Vec<u8>,
     quits: bool,
 }
@@ -216,6 +133,7 @@ impl Minder {
             scarce_until: Time::ZERO,
             warned_scarce: false,
             gave_up: false,
+            reminder: None,
             buffer: vec![0; 64 << 10],
             quits: false,
         })
@@ -231,25 +149,21 @@ impl Minder {
                 return;
             }
             // One at a time, so that many to come do not keep those that run from being read.
-            self.spawn_next();
-            self.look(&mut events);
+            let spawned = self.spawn_next();
+            self.look(&mut events, spawned);
             self.expire();
         }
     }
 
     fn carry_out(&mut self, op: Op) {
         match op {
-            Op::Start(request) if self.quits => self.tell_last(request.key, ChildEvent::Recalled),
-            Op::Start(request) => {
-                self.waiting.push_back(Waiting { request, tries: 0 });
-            }
             Op::Stop(key, how) => self.stop(key, how),
             Op::Exited(token) => self.handle(Token::unpack(token)),
             Op::Quit => {
                 self.quits = true;
                 let later = std::mem::take(&mut self.later).into_iter().map(|(_, waiting)| waiting);
                 for waiting in std::mem::take(&mut self.waiting).into_iter().chain(later) {
-                    self.tell_last(waiting.request.key, ChildEvent::Recalled);
+                    self.world.recall(waiting.request.key);
                 }
                 for place in self.by_key.values().copied().collect::<Vec<_>>() {
                     self.stop_at(place, Stop::Kill);
@@ -260,13 +174,14 @@ impl Minder {
 
     // Spawning.
 
-    fn spawn_next(&mut self) {
+    /// Spawns the next child, if there is one; whether there was.
+    fn spawn_next(&mut self) -> bool {
         let now = self.now();
-        let Some(mut waiting) = self.next_waiting(now) else { return };
+        let Some(mut waiting) = self.next_waiting(now) else { return false };
         match self.spawner.spawn(&waiting.request) {
             Ok(spawned) => {
                 self.gave_up = false;
-                self.admit(Child::new(*waiting.request, spawned, now));
+                self.admit(Child::new(waiting.request, spawned, now));
             }
             Err(Refusal::Busy(_)) if waiting.tries < BUSY_TRIES => {
                 let due = now.after(Duration::from_millis(1 << waiting.tries));
@@ -278,19 +193,23 @@ impl Minder {
             }
             Err(refusal) => {
                 self.gave_up |= matches!(refusal, Refusal::Scarce(_));
-                self.refuse(&waiting.request, now, refusal.words());
+                self.world.refuse(&waiting.request, now, refusal.words());
             }
         }
+        true
     }
 
     fn next_waiting(&mut self, now: Time) -> Option<Waiting> {
-        if now < self.scarce_until {
+        if now < self.scarce_until || self.quits {
             return None;
         }
-        match self.later.iter().position(|(due, _)| *due <= now) {
-            Some(place) => Some(self.later.swap_remove(place).1),
-            None => self.waiting.pop_front(),
+        if let Some(place) = self.later.iter().position(|(due, _)| *due <= now) {
+            return Some(self.later.swap_remove(place).1);
         }
+        self.waiting.pop_front().or_else(|| {
+            let request = self.world.queue.admit(&*self.world.patron)?;
+            Some(Waiting { request, tries: 0 })
+        })
     }
 
     /// While children of ours run, their ends will make room.
@@ -313,19 +232,6 @@ impl Minder {
         self.waiting.push_front(waiting);
     }
 
-    fn refuse(&self, request: &Request, now: Time, why: String) {
-        let end = ChildEnd {
-            started: now,
-            ended: now,
-            how: How::NotSpawned(why),
-            leaked: false,
-            child: ChildDone::default(),
-            ok_exit: Arc::clone(&request.command.ok_exit),
-            result: request.command.result,
-        };
-        self.tell_last(request.key, ChildEvent::Ended(end));
-    }
-
     /// Takes a child in that was just spawned.
     fn admit(&mut self, mut child: Child) {
         let place = self.free.pop().unwrap_or_else(|| {
@@ -346,6 +252,7 @@ impl Minder {
         child.deadline = child.timeout.map(|timeout| started.after(timeout));
         self.deadlines.extend(child.deadline.map(|deadline| (deadline, place)));
         self.by_key.insert(key, place);
+        self.door.load.store(self.by_key.len(), Ordering::Relaxed);
         self.places[place as usize].child = Some(Box::new(child));
         self.tell(key, ChildEvent::Started { pid, at: started });
     }
@@ -371,10 +278,18 @@ impl Minder {
 
     // Events.
 
-    /// Waits until something happens and sees to it.
-    fn look(&mut self, events: &mut Vec<epoll::Event>) {
+    /// Sees to what has happened; unless it `hurries`, waits until something does.
+    fn look(&mut self, events: &mut Vec<epoll::Event>, hurries: bool) {
         events.clear();
-        let timeout = self.next_deadline().map(|until| {
+        let mut until = if hurries { Some(Time::ZERO) } else { self.next_deadline() };
+        if !hurries {
+            self.door.sleeping.store(true, Ordering::SeqCst);
+            // Who put something in before that has not rung.
+            if self.has_news() {
+                until = Some(Time::ZERO);
+            }
+        }
+        let timeout = until.map(|until| {
             let left = until.since(self.now());
             Timespec {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -383,9 +298,16 @@ impl Minder {
         });
         // Interrupted by a signal: the next round looks again.
         let _ = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref());
+        self.door.sleeping.store(false, Ordering::SeqCst);
         for event in events {
             self.handle(Token::unpack(event.data.u64()));
         }
+    }
+
+    fn has_news(&self) -> bool {
+        let may_spawn = !self.quits && self.now() >= self.scarce_until;
+        self.door.has_ops()
+            || may_spawn && self.world.queue.is_waiting() && self.world.patron.has_room()
     }
 
     /// When something is to be done though nothing happens.
@@ -394,7 +316,7 @@ impl Minder {
         let again = self.later.iter().map(|(due, _)| *due);
         let spawn = self.waiting.front().map(|_| Time::ZERO).into_iter().chain(again).min();
         let spawn = spawn.map(|due| due.max(self.scarce_until));
-        child.into_iter().chain(spawn).min()
+        child.into_iter().chain(spawn).chain(self.reminder).min()
     }
 
     fn handle(&mut self, token: Token) {
@@ -414,7 +336,7 @@ impl Minder {
         let Some(child) = places.get_mut(place as usize).and_then(|at| at.child.as_mut()) else {
             return;
         };
-        child.read(stream, buffer, epoll.as_fd(), &world.files, &world.sink);
+        child.read(stream, buffer, epoll.as_fd(), &world.files, &*world.patron);
     }
 
     fn exited(&mut self, place: u32) {
@@ -444,6 +366,10 @@ impl Minder {
     }
 
     fn expire(&mut self) {
+        if self.reminder.is_some_and(|due| due <= self.now()) {
+            self.reminder = None;
+            self.world.patron.remind();
+        }
         while let Some((time, place)) = self.deadlines.first().copied() {
             if time > self.now() {
                 return;
@@ -469,7 +395,7 @@ impl Minder {
         if let Some(place) = self.by_key.get(&key).copied() {
             self.stop_at(place, how);
         } else if self.take_back(key) {
-            self.tell_last(key, ChildEvent::Recalled);
+            self.world.recall(key);
         }
     }
 
@@ -526,6 +452,7 @@ impl Minder {
         at.generation = at.generation.wrapping_add(1);
         self.free.push(place);
         self.by_key.remove(&child.key);
+        self.door.load.store(self.by_key.len(), Ordering::Relaxed);
         if let Some(deadline) = child.deadline {
             self.deadlines.remove(&(deadline, place));
         }
@@ -533,7 +460,7 @@ impl Minder {
         self.scarce_until = Time::ZERO;
         let key = child.key;
         let end = child.finish(self.epoll.as_fd(), self.world.clock);
-        self.tell_last(key, ChildEvent::Ended(end));
+        self.tell(key, ChildEvent::Ended(end));
     }
 
     // Small things.
@@ -561,12 +488,9 @@ impl Minder {
         self.deadlines.extend(deadline.map(|deadline| (deadline, place)));
     }
 
-    fn tell(&self, key: u64, event: ChildEvent) {
-        (self.world.sink)(key, event);
-    }
-
-    fn tell_last(&self, key: u64, event: ChildEvent) {
-        self.door.load.fetch_sub(1, Ordering::Relaxed);
-        self.tell(key, event);
+    fn tell(&mut self, key: u64, event: ChildEvent) {
+        if self.world.patron.tell(key, event) == Urgency::Soon && self.reminder.is_none() {
+            self.reminder = Some(self.now().after(REMINDER));
+        }
     }
 }

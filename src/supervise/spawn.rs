@@ -1,26 +1,26 @@
-//! One child process started: its program found, its streams made, and what went wrong in words.
-//! Knows nothing of what comes after.
+//! One process started: its program found, its environment and its streams made. Knows nothing of what
+//! comes after.
 
 use std::collections::HashMap;
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{Access, MemfdFlags, access, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::io::{Errno, ioctl_fionbio};
-use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, prlimit, setrlimit,
-};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
-use crate::guard::{inherit, spawning};
+use crate::guard::{self, Image, Strings};
 use crate::supervise::message::Request;
-use crate::work;
+use crate::supervise::process::Process;
+use crate::supervise::program::{Refusal, explain, has_slash, is, look_up};
+use crate::work::Command;
 
 /// Where programs are looked up if nobody says.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -31,8 +31,9 @@ pub(crate) struct Spawner {
     path: OsString,
     /// What was found, by `PATH` and name.
     found: HashMap<OsString, HashMap<OsString, PathBuf>>,
-    /// Variables of this process that no child inherits.
-    foreign: Vec<OsString>,
+    base: Environment,
+    /// What children read that read nothing.
+    null: Option<OwnedFd>,
     limit: OpenFiles,
 }
 
@@ -42,7 +43,7 @@ pub(crate) type OpenFiles = Arc<OnceLock<Rlimit>>;
 
 /// A child that runs.
 pub(crate) struct Spawned {
-    pub(crate) process: Child,
+    pub(crate) process: Process,
     /// Readable when the process has ended; `None` if the system has none to give.
     pub(crate) pidfd: Option<OwnedFd>,
     /// The ends that we read, which do not block.
@@ -50,39 +51,19 @@ pub(crate) struct Spawned {
     pub(crate) stderr: OwnedFd,
 }
 
-/// Why a child could not be started.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// The program is open for writing: soon it may not be.
-    Busy(String),
-    /// The system has no more processes, descriptors or memory: later it may.
-    Scarce(String),
-    /// It cannot be started.
-    Never(String),
-}
-
-impl Refusal {
-    /// What is wrong.
-    pub(crate) fn words(self) -> String {
-        match self {
-            Self::Busy(why) | Self::Scarce(why) | Self::Never(why) => why,
-        }
-    }
-}
-
 impl Spawner {
     pub(crate) fn new(limit: OpenFiles) -> Self {
         let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-        Self { path, found: HashMap::new(), foreign: foreign_variables().collect(), limit }
+        Self { path, found: HashMap::new(), base: Environment::inherited(), null: None, limit }
     }
 
     /// Starts a child in a process group of its own.
     pub(crate) fn spawn(&mut self, request: &Request) -> Result<Spawned, Refusal> {
         let command = &request.command;
         let program = self.find(command)?;
-        let spawned = match start(&program, request, &self.foreign) {
+        let spawned = match self.start(&program, request) {
             Err(error) if is(&error, Errno::MFILE) && self.raise_limit() => {
-                start(&program, request, &self.foreign)
+                self.start(&program, request)
             }
             other => other,
         };
@@ -97,8 +78,38 @@ impl Spawner {
         Ok(spawned)
     }
 
+    fn start(&mut self, program: &Path, request: &Request) -> io::Result<Spawned> {
+        let command = &request.command;
+        let mut args = Strings::default();
+        args.push(&[command.program.as_bytes()])?;
+        command.args.iter().try_for_each(|arg| args.push(&[arg.as_bytes()]))?;
+        let env = self.base.with(&command.env)?;
+        let cwd = command.cwd.as_os_str();
+        let cwd = if cwd.is_empty() { None } else { Some(CString::new(cwd.as_bytes())?) };
+        let text = command.stdin.as_deref().map(input).transpose()?;
+        let stdin = match &text {
+            Some(text) => text.as_fd(),
+            None => self.null()?.as_fd(),
+        };
+        let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        let pid = guard::spawn(&Image {
+            program: &CString::new(program.as_os_str().as_bytes())?,
+            args: &args,
+            env: &env,
+            cwd: cwd.as_deref(),
+            streams: [stdin, its_stdout.as_fd(), its_stderr.as_fd()],
+            inherits: request.inherit.as_deref().unwrap_or_default(),
+        })?;
+        // A pipe that takes this call for a pipe cannot refuse it.
+        let _ = ioctl_fionbio(&stdout, true);
+        let _ = ioctl_fionbio(&stderr, true);
+        let process = Process::new(pid);
+        Ok(Spawned { pidfd: process.end().ok(), process, stdout, stderr })
+    }
+
     /// The path of the program, looked up in the `PATH` that the child will have.
-    fn find(&mut self, command: &work::Command) -> Result<PathBuf, Refusal> {
+    fn find(&mut self, command: &Command) -> Result<PathBuf, Refusal> {
         let name = &command.program;
         if has_slash(name) {
             let path = std::path::absolute(command.cwd.join(name));
@@ -120,6 +131,13 @@ impl Spawner {
         Ok(program)
     }
 
+    fn null(&mut self) -> io::Result<&OwnedFd> {
+        if self.null.is_none() {
+            self.null = Some(open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
+        }
+        self.null.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     /// Lets this process have as many open files as the system allows. Whether that changed
     /// anything.
     fn raise_limit(&self) -> bool {
@@ -135,57 +153,57 @@ impl Spawner {
 
     /// Gives a child the limit that this process was given. Programs that use `select`, or that
     /// close every descriptor they might have, rely on it.
-    fn restore_limit(&self, process: &Child) {
+    fn restore_limit(&self, process: &Process) {
         if let Some(limit) = self.limit.get() {
-            let _ = prlimit(Some(Pid::from_child(process)), Resource::Nofile, *limit);
+            let _ = prlimit(Some(process.pid()), Resource::Nofile, *limit);
         }
     }
 }
 
-/// The variables of this process that speak of the future it is itself, if another jobrun started
-/// it: about its own children they would lie.
-pub(crate) fn foreign_variables() -> impl Iterator<Item = OsString> {
-    let names = env::vars_os().map(|(name, _)| name);
-    names.filter(|name| {
-        name.as_encoded_bytes().starts_with(b"JOBRUN_") && name != "JOBRUN_STATE_DIR"
-    })
+/// The environment that all children share, as the system takes it.
+pub(crate) struct Environment {
+    variables: Vec<Vec<u8>>,
+    /// The places of the variables, by name.
+    places: HashMap<Vec<u8>, usize>,
 }
 
-fn start(program: &Path, request: &Request, foreign: &[OsString]) -> io::Result<Spawned> {
-    let command = &request.command;
-    let mut std_command = Command::new(program);
-    for name in foreign {
-        std_command.env_remove(name);
+impl Environment {
+    /// That of this process, less the variables that speak of the future it is itself, if another
+    /// jobrun started it: about its own children they would lie.
+    pub(crate) fn inherited() -> Self {
+        let mut this = Self { variables: Vec::new(), places: HashMap::new() };
+        for (name, value) in env::vars_os() {
+            let foreign = name.as_bytes().starts_with(b"JOBRUN_") && name != "JOBRUN_STATE_DIR";
+            if !foreign {
+                let name = name.into_vec();
+                this.variables.push([name.as_slice(), b"=", value.as_bytes()].concat());
+                this.places.insert(name, this.variables.len() - 1);
+            }
+        }
+        this
     }
-    std_command
-        .arg0(&command.program)
-        .args(&command.args)
-        .envs(command.env.iter().map(|(key, value)| (key, value)))
-        .process_group(0)
-        .stdin(match &command.stdin {
-            Some(text) => Stdio::from(input(text)?),
-            None => Stdio::null(),
-        })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    if !command.cwd.as_os_str().is_empty() {
-        std_command.current_dir(&command.cwd);
+
+    /// It with `own` on top, of whose equal names the last wins.
+    ///
+    /// # Errors
+    /// When a name or a value contains a NUL byte.
+    pub(crate) fn with(&self, own: &[(OsString, OsString)]) -> io::Result<Strings> {
+        let mut strings = Strings::default();
+        let mut hidden: Vec<usize> =
+            own.iter().filter_map(|(name, _)| self.places.get(name.as_bytes()).copied()).collect();
+        hidden.sort_unstable();
+        for (place, variable) in self.variables.iter().enumerate() {
+            if hidden.binary_search(&place).is_err() {
+                strings.push(&[variable])?;
+            }
+        }
+        for (place, (name, value)) in own.iter().enumerate() {
+            if !own[place + 1..].iter().any(|(later, _)| later == name) {
+                strings.push(&[name.as_bytes(), b"=", value.as_bytes()])?;
+            }
+        }
+        Ok(strings)
     }
-    if let Some(descriptors) = &request.inherit {
-        inherit(&mut std_command, Arc::clone(descriptors));
-    }
-    let mut process = spawning(|| std_command.spawn())?;
-    // It holds the child's ends of the pipes, which would never end.
-    drop(std_command);
-    let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
-        return Err(io::Error::other("a child without its streams"));
-    };
-    let (stdout, stderr) = (OwnedFd::from(stdout), OwnedFd::from(stderr));
-    // A pipe that takes this call for a pipe cannot refuse it.
-    let _ = ioctl_fionbio(&stdout, true);
-    let _ = ioctl_fionbio(&stderr, true);
-    let pidfd = pidfd_open(Pid::from_child(&process), PidfdFlags::empty()).ok();
-    Ok(Spawned { process, pidfd, stdout, stderr })
 }
 
 /// A file in memory that holds `text`: unlike a pipe, nobody has to write it while the child reads.
@@ -194,97 +212,4 @@ fn input(text: &[u8]) -> io::Result<File> {
     file.write_all(text)?;
     file.rewind()?;
     Ok(file)
-}
-
-fn has_slash(name: &OsStr) -> bool {
-    name.as_encoded_bytes().contains(&b'/')
-}
-
-/// The first executable file called `name` in the folders of `path`; those that are relative start
-/// from `cwd`, and whether there were any of those before it was found.
-fn look_up(name: &OsStr, path: &OsStr, cwd: &Path) -> Result<(PathBuf, bool), String> {
-    let mut not_executable = None;
-    let mut depends_on_cwd = false;
-    for folder in env::split_paths(path) {
-        depends_on_cwd |= folder.is_relative();
-        let candidate = match std::path::absolute(cwd.join(folder).join(name)) {
-            Ok(candidate) if candidate.is_file() => candidate,
-            _ => continue,
-        };
-        if access(&candidate, Access::EXEC_OK).is_ok() {
-            return Ok((candidate, depends_on_cwd));
-        }
-        not_executable.get_or_insert(candidate);
-    }
-    let name = name.display();
-    Err(match not_executable {
-        Some(file) => format!("cannot run `{name}`: {} is not executable", file.display()),
-        None => format!("cannot run `{name}`: it was not found in PATH"),
-    })
-}
-
-fn is(error: &io::Error, errno: Errno) -> bool {
-    error.raw_os_error() == Some(errno.raw_os_error())
-}
-
-/// Why a child could not be started, in words that name what is wrong.
-fn explain(error: &io::Error, program: &Path, command: &work::Command) -> Refusal {
-    let why = |text: String| format!("cannot run `{}`: {text}", command.program.display());
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    match errno {
-        Some(Errno::TXTBSY) => {
-            Refusal::Busy(why(format!("{} is being written to", program.display())))
-        }
-        Some(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
-            Refusal::Scarce(why(scarcity(error, errno)))
-        }
-        _ => Refusal::Never(why(reason(error, errno, program, command))),
-    }
-}
-
-fn scarcity(error: &io::Error, errno: Option<Errno>) -> String {
-    match errno {
-        Some(Errno::AGAIN) => "the limit of processes is reached".to_owned(),
-        Some(Errno::MFILE | Errno::NFILE) => "the limit of open files is reached".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-fn reason(
-    error: &io::Error,
-    errno: Option<Errno>,
-    program: &Path,
-    command: &work::Command,
-) -> String {
-    let cwd = &command.cwd;
-    let has_cwd = !cwd.as_os_str().is_empty();
-    let file = program.display();
-    match errno {
-        Some(Errno::NOENT | Errno::NOTDIR) if has_cwd && !cwd.exists() => {
-            format!("its working directory {} does not exist", cwd.display())
-        }
-        Some(Errno::NOENT | Errno::NOTDIR) if has_cwd && !cwd.is_dir() => {
-            format!("its working directory {} is not a directory", cwd.display())
-        }
-        Some(Errno::NOENT) if program.exists() => {
-            format!("the interpreter that {file} names does not exist")
-        }
-        Some(Errno::NOENT | Errno::NOTDIR) => format!("{file} does not exist"),
-        Some(Errno::ACCESS) if has_cwd && access(cwd, Access::EXEC_OK).is_err() => {
-            format!("its working directory {} cannot be entered", cwd.display())
-        }
-        Some(Errno::ACCESS) if program.is_dir() => format!("{file} is a directory"),
-        Some(Errno::ACCESS) => format!("{file} is not executable"),
-        Some(Errno::NOEXEC) => {
-            format!("{file} is no program of this system; a script begins with `#!`")
-        }
-        Some(Errno::TOOBIG) => {
-            let bytes: usize = command.args.iter().map(|arg| arg.len() + 1).sum();
-            format!("its arguments ({bytes} bytes) and environment are too long for the system")
-        }
-        None if error.kind() == io::ErrorKind::InvalidInput => {
-            "an argument, a variable or the working directory holds a NUL byte".to_owned()
-        }
-        _ => error.to_string(),
-    }
 }

@@ -51,7 +51,7 @@ fn job(action: Action, items: Option<Vec<Value>>) -> Job {
         when: When::Success,
         executor: ExecutorId(0),
         uses: Vec::new(),
-        ahead: false,
+        call: false,
         exclusive: false,
         priority: 0,
         estimate: None,

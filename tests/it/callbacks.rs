@@ -11,6 +11,7 @@ use jobrun::callback::{Callbacks, Due, Queue, Step};
 use jobrun::event::{Event, Stamped};
 use jobrun::functions::Functions;
 use jobrun::id::NodeId;
+use jobrun::inbox::Inbox;
 use jobrun::job::{Action, ArgsSpec, CallbackAction, CommandSpec, Job, ProgramSpec, Trigger};
 use jobrun::ledger::CallbackRecord;
 use jobrun::outcome::{Because, Cause, FailureKind};
@@ -227,12 +228,13 @@ impl Scene {
 
     /// The lines that were logged, and the records in the order in which callbacks ended.
     fn play(&self) -> (Vec<String>, Vec<CallbackRecord>) {
-        let (callbacks, notices) = self.begin();
-        self.finish(callbacks, &notices)
+        let (callbacks, mut notices) = self.begin();
+        self.finish(callbacks, &mut notices)
     }
 
-    fn begin(&self) -> (Callbacks<'_>, Receiver<Notice>) {
-        let (sender, notices) = unbounded();
+    fn begin(&self) -> (Callbacks<'_>, Inbox<Notice>) {
+        let notices = Inbox::default();
+        let sender = notices.sender();
         let mut callbacks = Callbacks::new(&self.run.job, &self.functions, "run-1", sender);
         let event = Event::Finished { node: self.run.node("sum[0]") };
         callbacks.observe(&Stamped { seq: 0, at: at(2), event }, &self.run.view());
@@ -242,7 +244,7 @@ impl Scene {
     fn finish(
         &self,
         mut callbacks: Callbacks<'_>,
-        notices: &Receiver<Notice>,
+        notices: &mut Inbox<Notice>,
     ) -> (Vec<String>, Vec<CallbackRecord>) {
         let (mut lines, mut records) = (Vec::new(), Vec::new());
         loop {
@@ -260,7 +262,7 @@ impl Scene {
             if callbacks.is_idle() {
                 return (lines, records);
             }
-            if let Notice::Callback { key, error, elapsed } = notices.recv().unwrap() {
+            if let Notice::Callback { key, error, elapsed } = notices.next(None).unwrap() {
                 records.extend(callbacks.ended(key, error, elapsed));
             }
         }
@@ -486,10 +488,10 @@ fn a_run_that_must_stop_at_once_waits_for_no_callback() {
     scene.functions.register("hang", move || -> Result<(), String> {
         holding.recv().map_err(|error| error.to_string())
     });
-    let (mut callbacks, notices) = scene.begin();
+    let (mut callbacks, mut notices) = scene.begin();
     assert!(matches!(callbacks.start_next(&scene.run.view()), Some(Step::Started)));
     callbacks.kill();
-    let (lines, records) = scene.finish(callbacks, &notices);
+    let (lines, records) = scene.finish(callbacks, &mut notices);
     assert!(lines.is_empty());
     assert_eq!(errors(&records), [Some("the run was stopped"); 3]);
     drop(release);

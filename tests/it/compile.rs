@@ -65,7 +65,7 @@ fn the_seed_example_says_what_python_would() {
     assert_eq!(job.name, "sums");
     let (id, task) = job.graph.tasks().next().unwrap();
     assert!(matches!(task.size, Size::Group { members: 4, wait: None }));
-    assert!(task.ahead);
+    assert!(task.call);
     assert_eq!(job.graph.executors()[0].max_workers, 4);
     assert_eq!(job.graph.wait().timeout, Some(Duration::from_secs(7)));
     assert_eq!(job.spec(id).items.as_ref().unwrap().get(3), Value::from(10_000_000));
@@ -88,7 +88,7 @@ fn what_a_manifest_does_not_say_has_the_defaults_of_the_manual() {
     let task = job.graph.task(TaskId(0));
     assert_eq!((task.grace, task.timeout), (Duration::from_secs(5), None));
     assert_eq!((task.retry.count, task.retry.backoff), (0, 1.0));
-    assert!(!task.ahead);
+    assert!(!task.call);
     let Action::Run(command) = &job.spec(TaskId(0)).action else { panic!() };
     let ProgramSpec::Script { shell, script } = &command.program else { panic!() };
     assert_eq!((shell.join(" ").as_str(), script.as_str()), ("sh -eu -c", "echo"));

@@ -464,12 +464,13 @@ fn a_program_that_is_being_written_is_tried_again() {
 
 #[test]
 fn a_worker_speaks_over_pipes_and_can_be_killed() {
-    let mut worker = spawn_worker(Path::new("/bin/cat"), [] as [&str; 0], []).unwrap();
-    worker.stdin.write_all(b"ping").unwrap();
+    let mut worker = spawn_worker(Path::new("/bin/cat"), &[]).unwrap();
+    let mut stdin = fs::File::from(worker.stdin);
+    stdin.write_all(b"ping").unwrap();
     let mut answer = [0; 4];
-    worker.stdout.read_exact(&mut answer).unwrap();
+    fs::File::from(worker.stdout).read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"ping");
-    worker.process.kill();
+    worker.process.signal(libc::SIGKILL);
     let status = worker.process.wait().unwrap();
     assert_eq!(jobrun::supervise::describe_exit(status), "was killed by SIGKILL (signal 9)");
 }

@@ -128,7 +128,7 @@ impl Plan {
             when: When::Success,
             executor: ExecutorId(0),
             uses: Vec::new(),
-            ahead: true,
+            call: true,
             exclusive: false,
             priority: 0,
             estimate: None,

@@ -18,10 +18,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use indicatif::HumanBytes;
 
 use crate::id::ExecutorId;
+use crate::inbox::Sender;
 use crate::job::{Conditions, Job};
 use crate::time::Time;
 use crate::work::{Command, Notice};
@@ -47,7 +47,6 @@ pub(super) struct Admission {
     granted: VecDeque<ExecutorId>,
     /// When to look at the machine again.
     look_at: Option<Time>,
-    calls: (Sender<usize>, Receiver<usize>),
     notices: Sender<Notice>,
 }
 
@@ -105,7 +104,6 @@ impl Admission {
             line: VecDeque::new(),
             granted: VecDeque::new(),
             look_at: None,
-            calls: unbounded(),
             notices,
         }
     }
@@ -146,11 +144,6 @@ impl Admission {
         self.look(now);
     }
 
-    /// Whether anybody waits.
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.line.is_empty()
-    }
-
     /// An executor that was granted what it waited for.
     pub(super) fn next_granted(&mut self) -> Option<ExecutorId> {
         self.granted.pop_front()
@@ -161,14 +154,9 @@ impl Admission {
         self.look_at
     }
 
-    /// Says which jobserver may have a token.
-    pub(super) fn calls(&self) -> &Receiver<usize> {
-        &self.calls.1
-    }
-
     /// A jobserver may have a token.
-    pub(super) fn called(&mut self, pool: usize, now: Time) {
-        self.pools[pool].heard();
+    pub(super) fn called(&mut self, jobserver: usize, now: Time) {
+        self.pools[jobserver].heard();
         self.look(now);
     }
 
@@ -214,7 +202,7 @@ impl Admission {
         if let Some(pool) = self.lanes[place].pool
             && !self.pools[pool].take()
         {
-            self.pools[pool].call_when_there(pool, &self.calls.0);
+            self.pools[pool].call_when_there(pool, &self.notices);
             return false;
         }
         let lane = &mut self.lanes[place];
@@ -296,6 +284,5 @@ fn tell_held(name: &str, why: &str, notices: &Sender<Notice>) {
 }
 
 fn warn(notices: &Sender<Notice>, message: String) {
-    // Nobody listens any more once the run is over.
-    let _ = notices.send(Notice::Warning(message));
+    notices.send(Notice::Warning(message));
 }

@@ -11,14 +11,16 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::ioctl_fionread;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::executor::admission::makeflags::Address;
+use crate::inbox::Sender;
+use crate::work::Notice;
 
 /// What a token of ours looks like; make's look the same.
 const TOKEN: u8 = b'+';
@@ -49,7 +51,7 @@ struct Own {
 struct Watch {
     /// Whether it waits, or has said that there is something and was not heard yet.
     is_on: bool,
-    requests: Sender<()>,
+    requests: SyncSender<()>,
     _running: io::PipeWriter,
 }
 
@@ -130,11 +132,11 @@ impl Tokens {
         }
     }
 
-    /// Sends `place` once there may be a token to take, from then on until it was [`heard`](Self::heard)
-    /// of. Without a thread to be had, it is silent: tokens are then found when something ends.
-    pub(super) fn call_when_there(&mut self, place: usize, calls: &Sender<usize>) {
+    /// Sends a notice of this `jobserver`, once, when there may be a token to take. Without a thread to
+    /// be had, it is silent: tokens are then found when something ends.
+    pub(super) fn call_when_there(&mut self, jobserver: usize, notices: &Sender<Notice>) {
         if self.watch.is_none() {
-            self.watch = self.start_watch(place, calls.clone()).ok();
+            self.watch = self.start_watch(jobserver, notices.apart()).ok();
         }
         if let Some(watch) = self.watch.as_mut().filter(|watch| !watch.is_on) {
             watch.is_on = watch.requests.try_send(()).is_ok();
@@ -148,13 +150,13 @@ impl Tokens {
         }
     }
 
-    fn start_watch(&self, place: usize, calls: Sender<usize>) -> io::Result<Watch> {
-        let (requests, requested) = bounded(1);
+    fn start_watch(&self, jobserver: usize, notices: Sender<Notice>) -> io::Result<Watch> {
+        let (requests, requested) = sync_channel(1);
         let (ended, running) = io::pipe()?;
         let tokens = self.read.try_clone()?;
-        thread::Builder::new()
-            .name("jobrun-tokens".to_owned())
-            .spawn(move || watch(&requested, &tokens, &ended, || calls.send(place).is_ok()))?;
+        thread::Builder::new().name("jobrun-tokens".to_owned()).spawn(move || {
+            watch(&requested, &tokens, &ended, || notices.send(Notice::Token { jobserver }));
+        })?;
         Ok(Watch { is_on: false, requests, _running: running })
     }
 
@@ -185,18 +187,14 @@ impl Drop for Tokens {
 }
 
 /// Calls once for each request, when there is something to read.
-fn watch(
-    requested: &Receiver<()>,
-    tokens: &File,
-    ended: &io::PipeReader,
-    mut call: impl FnMut() -> bool,
-) {
+fn watch(requested: &Receiver<()>, tokens: &File, ended: &io::PipeReader, call: impl Fn()) {
     for () in requested {
         let mut fds = [PollFd::new(tokens, PollFlags::IN), PollFd::new(ended, PollFlags::IN)];
         while poll(&mut fds, None).is_err() {}
-        if !fds[1].revents().is_empty() || !fds[0].revents().contains(PollFlags::IN) || !call() {
+        if !fds[1].revents().is_empty() || !fds[0].revents().contains(PollFlags::IN) {
             return;
         }
+        call();
     }
 }
 

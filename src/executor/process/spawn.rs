@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use rustix::io::ioctl_fionbio;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::executor::worker::ARGUMENT;
 use crate::guard::describe_signal;
-use crate::supervise::{Worker, WorkerProcess, signal_group, spawn_worker};
+use crate::supervise::{self, Worker, spawn_worker};
 
 /// The program that worker processes run. It calls
 /// [`serve_if_asked`](crate::executor::worker::serve_if_asked).
@@ -43,7 +42,7 @@ impl Default for WorkerProgram {
 
 /// A running worker process, with streams that never block.
 pub(super) struct Process {
-    worker: WorkerProcess,
+    worker: supervise::Process,
     /// What it reads; `None` once that is closed.
     pub(super) input: Option<OwnedFd>,
     pub(super) output: OwnedFd,
@@ -56,12 +55,17 @@ impl Process {
     /// Starts the program in a process group of its own.
     pub(super) fn start(program: &WorkerProgram) -> io::Result<Self> {
         let Worker { mut process, stdin, stdout, stderr } =
-            spawn_worker(&program.program, &program.args, [])?;
-        let (input, output, errors) = (stdin.into(), stdout.into(), stderr.into());
-        match prepare(&process, [&input, &output, &errors]) {
-            Ok(end) => Ok(Self { worker: process, input: Some(input), output, errors, end }),
+            spawn_worker(&program.program, &program.args)?;
+        match prepare(&process, [&stdin, &stdout, &stderr]) {
+            Ok(end) => Ok(Self {
+                worker: process,
+                input: Some(stdin),
+                output: stdout,
+                errors: stderr,
+                end,
+            }),
             Err(error) => {
-                process.kill();
+                process.signal(libc::SIGKILL);
                 let _ = process.wait();
                 Err(error)
             }
@@ -69,12 +73,12 @@ impl Process {
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.worker.pid()
+        self.worker.id()
     }
 
     /// Kills it and what it started. Its number is its own until [`bury`](Self::bury).
     pub(super) fn kill(&mut self) {
-        signal_group(self.pid(), libc::SIGKILL);
+        self.worker.signal(libc::SIGKILL);
     }
 
     /// Waits for its end, and kills what it left behind.
@@ -84,13 +88,11 @@ impl Process {
     }
 }
 
-fn prepare(process: &WorkerProcess, streams: [&OwnedFd; 3]) -> io::Result<OwnedFd> {
+fn prepare(process: &supervise::Process, streams: [&OwnedFd; 3]) -> io::Result<OwnedFd> {
     for stream in streams {
         ioctl_fionbio(stream, true)?;
     }
-    let pid = i32::try_from(process.pid()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| io::Error::other("a process without a number"))?;
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+    process.end()
 }
 
 /// How a worker ended; `None` if somebody else took its exit status.

@@ -223,7 +223,7 @@ fn task(name: String, size: Size, after: Option<usize>) -> Task {
         when: When::Success,
         executor: ExecutorId(0),
         uses: Vec::new(),
-        ahead: false,
+        call: false,
         exclusive: false,
         priority: 0,
         estimate: None,

@@ -11,6 +11,7 @@ use jobrun::executor::protocol::{FromWorker, Hello, Message, ToWorker};
 use jobrun::functions::Functions;
 use jobrun::graph::{Executor, ExecutorKind, Graph, OnWorkerDeath, Retry, Size, Task, Wait, When};
 use jobrun::id::{ExecutorId, NodeId};
+use jobrun::inbox::Inbox;
 use jobrun::job::{Action, ArgsSpec, Job, Origin, Setup, Spec};
 use jobrun::outcome::{Failure, Outcome, Stream};
 use jobrun::rundir::RunDir;
@@ -28,7 +29,7 @@ pub(super) struct Bench {
     pub(super) kind: ExecutorKind,
     pub(super) max_workers: u32,
     pub(super) members: u32,
-    /// Whether calls may be handed over before a worker is free.
+    /// Whether calls are plain enough to be taken several at a time.
     pub(super) ahead: bool,
     pub(super) setup: Setup,
     pub(super) functions: Functions,
@@ -93,7 +94,7 @@ impl Bench {
             when: When::Success,
             executor: ExecutorId(0),
             uses: vec![],
-            ahead: self.ahead,
+            call: true,
             exclusive: false,
             priority: 0,
             estimate: None,
@@ -135,14 +136,17 @@ impl Bench {
             files: RunDir::at(files.path(), RUN),
             worker: self.worker,
         };
-        let local = Local::new(settings, crossbeam_channel::unbounded());
-        Open { local, files }
+        let local = Local::new(settings, Inbox::default());
+        // One that has a timeout is alone on its worker.
+        let timeout = (!self.ahead).then_some(Duration::from_hours(1));
+        Open { local, files, timeout }
     }
 }
 
 pub(super) struct Open {
     pub(super) local: Local,
     pub(super) files: TempDir,
+    timeout: Option<Duration>,
 }
 
 impl Open {
@@ -160,7 +164,7 @@ impl Open {
             attempt,
             executor: ExecutorId(0),
             work,
-            timeout: None,
+            timeout: self.timeout,
             grace: Duration::ZERO,
             announce: true,
             live: true,

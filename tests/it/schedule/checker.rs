@@ -19,6 +19,8 @@ pub struct Checker<'g> {
     job: Option<Return>,
     /// In flight, and what each holds.
     flying: Vec<(NodeId, Units)>,
+    /// Handed over before a worker was free.
+    ahead: Vec<NodeId>,
     /// Given up but still busy, by attempt.
     abandoned: BTreeMap<(NodeId, u32), Units>,
     broken: Vec<ExecutorId>,
@@ -71,6 +73,7 @@ impl<'g> Checker<'g> {
             groups: BTreeMap::new(),
             job: None,
             flying: Vec::new(),
+            ahead: Vec::new(),
             abandoned: BTreeMap::new(),
             broken: Vec::new(),
             guarded: guarded.into_iter().map(|id| (id, Permits::default())).collect(),
@@ -155,6 +158,8 @@ impl<'g> Checker<'g> {
                 self.check_units(*node, units);
                 self.seen_mut(*node).attempts = *attempt;
                 self.seen_mut(*node).told = None;
+                self.ahead.retain(|it| it != node);
+                self.ahead.extend(ahead.then_some(*node));
                 self.flying.push((*node, units.clone()));
                 self.check_width(self.task(*node).executor);
                 self.check_permits(self.task(*node).executor);
@@ -295,13 +300,25 @@ impl<'g> Checker<'g> {
         }
     }
 
-    /// Children run as soon as they are handed over, calls as soon as a thread of the pool is free,
-    /// which knows nothing of the children.
+    /// Calls and children wait for a worker in different places that do not know of each other.
     fn check_width(&self, executor: ExecutorId) {
         let width = self.width(executor);
-        let calls = self.busy_on(executor).filter(|node| self.task(*node).ahead).count();
-        let children = self.busy_on(executor).count() - calls;
-        assert!(children + calls.min(width) <= width, "more run than there are workers");
+        let busy = self.busy_on(executor).count();
+        let calls = self.busy_on(executor).filter(|node| self.task(*node).call).count();
+        assert!(busy <= width || calls == 0 || calls == busy, "calls and children wait at once");
+    }
+
+    /// What was handed over before a worker was free starts when one is, whatever has become ready
+    /// meanwhile. `began` says since when a future runs.
+    pub fn check_order(&self, now: Time, began: impl Fn(NodeId) -> Option<Time>) {
+        let early = |node: &&NodeId| began(**node).is_none_or(|at| at == now);
+        for &node in self.ahead.iter().filter(|node| self.is_flying(**node)).filter(early) {
+            let (rank, executor) = (self.graph.rank(node), self.task(node).executor);
+            for other in self.ready(now).filter(|it| self.task(*it).executor == executor) {
+                let died = self.futures[&other].attempts > 0 && self.task(other).retry.count == 0;
+                assert!(died || rank < self.graph.rank(other), "{other:?} ought to start first");
+            }
+        }
     }
 
     fn check_permits(&self, executor: ExecutorId) {
@@ -399,10 +416,9 @@ impl<'g> Checker<'g> {
         let (id, task) = (self.graph.task_of(node), self.task(node));
         let patient = |wait: &Wait| wait.return_when == ReturnWhen::AllCompleted;
         let group = self.groups.get(&id);
-        task.ahead
-            && task.uses.is_empty()
+        task.uses.is_empty()
             && !task.exclusive
-            && task.timeout.is_none()
+            && (task.timeout.is_none() || !task.call)
             && group.is_none_or(|it| it.returned.is_some() || patient(&self.wait_of(id)))
             && (!self.inside(id) || self.job.is_some() || patient(self.graph.wait()))
     }

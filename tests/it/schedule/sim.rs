@@ -51,7 +51,7 @@ impl TaskSpec {
             when: When::Success,
             executor: ExecutorId(0),
             uses: Vec::new(),
-            ahead: true,
+            call: true,
             exclusive: false,
             priority: 0,
             estimate: None,
@@ -127,7 +127,7 @@ impl TaskSpec {
             it.name, it.size, self.after, it.when, it.executor.0, it.uses, it.retry.count
         );
         for (word, holds) in
-            [("call", it.ahead), ("exclusive", it.exclusive), ("allow_failure", it.allow_failure)]
+            [("call", it.call), ("exclusive", it.exclusive), ("allow_failure", it.allow_failure)]
         {
             line += if holds { " " } else { " not " };
             line += word;
@@ -137,7 +137,7 @@ impl TaskSpec {
 
     /// It is a child process, not a call.
     pub fn child(mut self) -> Self {
-        self.task.ahead = false;
+        self.task.call = false;
         self
     }
 }
@@ -420,7 +420,9 @@ impl<'g, 's> Sim<'g, 's> {
                 self.tell(&action);
                 self.act(&action);
             }
-            self.checker.at_rest(self.mock.now());
+            let now = self.mock.now();
+            self.checker.at_rest(now);
+            self.checker.check_order(now, |node| self.mock.began(node));
             if self.schedule.is_finished() {
                 self.checker.at_the_end();
                 self.check_peaks();
@@ -456,14 +458,14 @@ impl<'g, 's> Sim<'g, 's> {
     fn start(&mut self, node: NodeId, attempt: u32) {
         let task = self.graph.task(self.graph.task_of(node));
         self.current.insert(node, attempt);
-        if let Some(timeout) = task.timeout.filter(|_| task.ahead) {
+        if let Some(timeout) = task.timeout.filter(|_| task.call) {
             self.timeouts.insert((self.mock.now().after(timeout), node, attempt));
         }
         self.mock.start(Start {
             node,
             attempt,
             executor: task.executor,
-            work: if task.ahead { call() } else { child() },
+            work: if task.call { call() } else { child() },
             timeout: task.timeout,
             grace: task.grace,
             announce: false,

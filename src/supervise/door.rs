@@ -1,0 +1,149 @@
+//! What the threads that mind children share, and the way into each of them. Knows nothing of what they
+//! do with it.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::rundir::RunDir;
+use crate::supervise::end::{ChildEnd, How};
+use crate::supervise::message::{ChildEvent, Patron, Request};
+use crate::supervise::spawn::OpenFiles;
+use crate::time::{Clock, Time};
+use crate::work::{ChildDone, Stop};
+
+/// What all shards share.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    pub(crate) files: RunDir,
+    pub(crate) patron: Arc<dyn Patron>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) limit: OpenFiles,
+}
+
+impl World {
+    /// Tells of a child that was taken back before it started.
+    pub(crate) fn recall(&self, key: u64) {
+        let _ = self.patron.tell(key, ChildEvent::Recalled);
+    }
+
+    /// Tells of a child that could not be started.
+    pub(crate) fn refuse(&self, request: &Request, now: Time, why: String) {
+        let end = ChildEnd {
+            started: now,
+            ended: now,
+            how: How::NotSpawned(why),
+            leaked: false,
+            child: ChildDone::default(),
+            ok_exit: Arc::clone(&request.command.ok_exit),
+            result: request.command.result,
+        };
+        let _ = self.patron.tell(request.key, ChildEvent::Ended(end));
+    }
+}
+
+/// Children that have not been spawned, first come first served.
+#[derive(Default)]
+pub(crate) struct Queue(Mutex<VecDeque<Request>>);
+
+impl Queue {
+    pub(crate) fn push(&self, request: Request) {
+        lock(&self.0).push_back(request);
+    }
+
+    /// The next one, whether or not there is room for it.
+    pub(crate) fn pop(&self) -> Option<Request> {
+        lock(&self.0).pop_front()
+    }
+
+    /// The next one, if its patron admits it.
+    pub(crate) fn admit(&self, patron: &dyn Patron) -> Option<Request> {
+        let mut queue = lock(&self.0);
+        let admitted = queue.front_mut().is_some_and(|first| patron.admit(first));
+        if admitted { queue.pop_front() } else { None }
+    }
+
+    /// Whether there is one.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !lock(&self.0).is_empty()
+    }
+
+    /// Takes one out, wherever it is. Who takes back many does so from the front or from the back, so
+    /// both are looked at first.
+    pub(crate) fn remove(&self, key: u64) -> Option<Request> {
+        let mut queue = lock(&self.0);
+        let len = queue.len();
+        (0..len.div_ceil(2))
+            .flat_map(|near| [near, len - 1 - near])
+            .find(|&place| queue[place].key == key)
+            .and_then(|place| queue.remove(place))
+    }
+}
+
+/// The way into one shard.
+pub(crate) struct Door {
+    ops: Mutex<Vec<Op>>,
+    /// An eventfd.
+    pub(crate) bell: OwnedFd,
+    /// Whether the shard waits for events, or is about to: it looks at the queue once more after
+    /// setting this.
+    pub(crate) sleeping: AtomicBool,
+    /// How many children it minds.
+    pub(crate) load: AtomicUsize,
+}
+
+/// What a shard is asked to do, beside looking at the queue.
+#[derive(Clone, Copy)]
+pub(crate) enum Op {
+    Stop(u64, Stop),
+    /// A child without a pidfd has ended: its token.
+    Exited(u64),
+    Quit,
+}
+
+impl Door {
+    pub(crate) fn new(bell: OwnedFd) -> Self {
+        Self {
+            ops: Mutex::default(),
+            bell,
+            sleeping: AtomicBool::new(false),
+            load: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has to be woken to see what is new.
+    pub(crate) fn sleeps(&self) -> bool {
+        self.sleeping.load(Ordering::SeqCst)
+    }
+
+    /// Wakes the shard if it sleeps.
+    pub(crate) fn wake(&self) {
+        if self.sleeping.swap(false, Ordering::SeqCst) {
+            let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        }
+    }
+
+    pub(crate) fn push(&self, op: Op) {
+        lock(&self.ops).push(op);
+        self.wake();
+    }
+
+    pub(crate) fn has_ops(&self) -> bool {
+        !lock(&self.ops).is_empty()
+    }
+
+    pub(crate) fn take(&self) -> Vec<Op> {
+        std::mem::take(&mut lock(&self.ops))
+    }
+}
+
+/// No lock is held while anything but a patron's admission runs.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,65 @@
+//! One process of ours: its number, which is that of its group too, and its end. Knows nothing of what
+//! it does.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open, waitpid,
+};
+
+/// A process that leads a group of its own. Dropping it neither stops nor reaps it.
+#[derive(Debug)]
+pub struct Process {
+    pid: Pid,
+    /// Once it was reaped: its number may be another's then.
+    status: Option<ExitStatus>,
+}
+
+impl Process {
+    /// A process that was just started and has not been reaped.
+    pub(crate) fn new(pid: Pid) -> Self {
+        Self { pid, status: None }
+    }
+
+    /// Its process id, which is that of its group too.
+    pub fn id(&self) -> u32 {
+        self.pid.as_raw_pid().unsigned_abs()
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// What can be read once it has ended.
+    ///
+    /// # Errors
+    /// When the system has none to give.
+    pub fn end(&self) -> io::Result<OwnedFd> {
+        Ok(pidfd_open(self.pid, PidfdFlags::empty())?)
+    }
+
+    /// Waits until it has ended, and reaps it.
+    ///
+    /// # Errors
+    /// When its exit status was taken by somebody else.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        while self.status.is_none() {
+            match waitpid(Some(self.pid), WaitOptions::empty()) {
+                Ok(Some((_, status))) => self.status = Some(ExitStatus::from_raw(status.as_raw())),
+                Ok(None) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(self.status.unwrap_or_default())
+    }
+
+    /// Sends a signal to its whole group; to nobody when it has been reaped, or all are gone.
+    pub fn signal(&self, signal: i32) {
+        if let (None, Some(signal)) = (self.status, Signal::from_named_raw(signal)) {
+            let _ = kill_process_group(self.pid, signal);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Which file a program is, and why it could not be started, in words. Knows nothing of processes.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+
+use crate::work;
+
+/// Why a child could not be started.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The program is open for writing: soon it may not be.
+    Busy(String),
+    /// The system has no more processes, descriptors or memory: later it may.
+    Scarce(String),
+    /// It cannot be started.
+    Never(String),
+}
+
+impl Refusal {
+    /// What is wrong.
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Busy(why) | Self::Scarce(why) | Self::Never(why) => why,
+        }
+    }
+}
+
+pub(crate) fn has_slash(name: &OsStr) -> bool {
+    name.as_encoded_bytes().contains(&b'/')
+}
+
+/// The first executable file called `name` in the folders of `path`; those that are relative start
+/// from `cwd`, and whether there were any of those before it was found.
+pub(crate) fn look_up(name: &OsStr, path: &OsStr, cwd: &Path) -> Result<(PathBuf, bool), String> {
+    let mut not_executable = None;
+    let mut depends_on_cwd = false;
+    for folder in env::split_paths(path) {
+        depends_on_cwd |= folder.is_relative();
+        let candidate = match std::path::absolute(cwd.join(folder).join(name)) {
+            Ok(candidate) if candidate.is_file() => candidate,
+            _ => continue,
+        };
+        if access(&candidate, Access::EXEC_OK).is_ok() {
+            return Ok((candidate, depends_on_cwd));
+        }
+        not_executable.get_or_insert(candidate);
+    }
+    let name = name.display();
+    Err(match not_executable {
+        Some(file) => format!("cannot run `{name}`: {} is not executable", file.display()),
+        None => format!("cannot run `{name}`: it was not found in PATH"),
+    })
+}
+
+pub(crate) fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+}
+
+/// Why a child could not be started, in words that name what is wrong.
+pub(crate) fn explain(error: &io::Error, program: &Path, command: &work::Command) -> Refusal {
+    let why = |text: String| format!("cannot run `{}`: {text}", command.program.display());
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    match errno {
+        Some(Errno::TXTBSY) => {
+            Refusal::Busy(why(format!("{} is being written to", program.display())))
+        }
+        Some(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
+            Refusal::Scarce(why(scarcity(error, errno)))
+        }
+        _ => Refusal::Never(why(reason(error, errno, program, command))),
+    }
+}
+
+fn scarcity(error: &io::Error, errno: Option<Errno>) -> String {
+    match errno {
+        Some(Errno::AGAIN) => "the limit of processes is reached".to_owned(),
+        Some(Errno::MFILE | Errno::NFILE) => "the limit of open files is reached".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn reason(
+    error: &io::Error,
+    errno: Option<Errno>,
+    program: &Path,
+    command: &work::Command,
+) -> String {
+    let cwd = &command.cwd;
+    let has_cwd = !cwd.as_os_str().is_empty();
+    let file = program.display();
+    match errno {
+        Some(Errno::NOENT | Errno::NOTDIR) if has_cwd && !cwd.exists() => {
+            format!("its working directory {} does not exist", cwd.display())
+        }
+        Some(Errno::NOENT | Errno::NOTDIR) if has_cwd && !cwd.is_dir() => {
+            format!("its working directory {} is not a directory", cwd.display())
+        }
+        Some(Errno::NOENT) if program.exists() => {
+            format!("the interpreter that {file} names does not exist")
+        }
+        Some(Errno::NOENT | Errno::NOTDIR) => format!("{file} does not exist"),
+        Some(Errno::ACCESS) if has_cwd && access(cwd, Access::EXEC_OK).is_err() => {
+            format!("its working directory {} cannot be entered", cwd.display())
+        }
+        Some(Errno::ACCESS) if program.is_dir() => format!("{file} is a directory"),
+        Some(Errno::ACCESS) => format!("{file} is not executable"),
+        Some(Errno::NOEXEC) => {
+            format!("{file} is no program of this system; a script begins with `#!`")
+        }
+        Some(Errno::TOOBIG) => {
+            let bytes: usize = command.args.iter().map(|arg| arg.len() + 1).sum();
+            format!("its arguments ({bytes} bytes) and environment are too long for the system")
+        }
+        None if error.kind() == io::ErrorKind::InvalidInput => {
+            "an argument, a variable or the working directory holds a NUL byte".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
