@@ -25,7 +25,7 @@ fn call() -> ToWorker<'static> {
         worker: 2,
         call: Cow::Owned(Call {
             function: "sum_to".into(),
-            args: Args::List(vec![10_000_000.into()]),
+            args: Args::List(vec![10_000_000.into()].into()),
         }),
     }
 }

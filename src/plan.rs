@@ -2,7 +2,7 @@
 //! Runs nothing, renders nothing.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::time::Duration;
 
 use crate::graph::Graph;
@@ -47,6 +47,7 @@ impl Plan {
         let mut plan = Self::default();
         let mut schedule = Schedule::new(graph, Options { seed: 0, ahead: 0 });
         let mut running = BinaryHeap::new();
+        let mut stopped = HashSet::new();
         let mut now = Time::ZERO;
         schedule.start(now);
         loop {
@@ -61,11 +62,14 @@ impl Plan {
                     }
                     Action::Settle { node, state: State::Skipped, .. } => plan.skipped.push(node),
                     Action::Stop { node, .. } => {
-                        running.retain(|Reverse((_, other))| *other != node);
+                        stopped.insert(node);
                         schedule.ended(now, node, End::Cancelled);
                     }
                     _ => {}
                 }
+            }
+            while running.peek().is_some_and(|Reverse((_, node))| stopped.contains(node)) {
+                running.pop();
             }
             let deadline = schedule.next_deadline();
             match (running.peek().copied(), deadline) {

@@ -58,6 +58,13 @@ impl RunDir {
         Self { inner: Arc::new(Inner { state, run: encode(run_id), made: Mutex::new(None) }) }
     }
 
+    /// The same run, for a thread that shares no descriptors with others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let (state, run) = (self.inner.state.clone(), self.inner.run.clone());
+        Self { inner: Arc::new(Inner { state, run, made: Mutex::new(None) }) }
+    }
+
     /// Makes a new file and says where it is. `name` may be anything, such as the name of a future:
     /// what does not suit a file name is percent-encoded, and one that is taken gets a number.
     ///
@@ -117,7 +124,7 @@ impl Made {
             .mode(0o600)
             .open(path.join(LOCK))?;
         // A file system without locks still holds files; they may be pruned early.
-        let _ = lock.try_lock();
+        let _ = lock.try_lock_shared();
         prune(&runs, &path);
         Ok(Self { path, _lock: lock })
     }

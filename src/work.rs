@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::id::{ExecutorId, NodeId};
 use crate::outcome::{Captured, Outcome, Stream};
 use crate::time::Time;
@@ -29,11 +31,15 @@ pub struct Call {
     pub args: Args,
 }
 
+/// Arguments by position. One alone, as every member of a `map` has by default, takes no memory of its
+/// own.
+pub type Values = SmallVec<[Value; 1]>;
+
 /// The arguments of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Args {
     /// By position.
-    List(Vec<Value>),
+    List(Values),
     /// By name.
     Named(Vec<(String, Value)>),
 }

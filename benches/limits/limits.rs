@@ -1,6 +1,9 @@
 //! The bare Rust programs that jobrun is measured against: each does one thing that jobrun does too,
 //! and nothing else.
 
+mod dag;
+mod graph;
+
 use std::error::Error;
 use std::hint::black_box;
 use std::panic::catch_unwind;
@@ -9,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-const USAGE: &str = "usage: limits output PROGRAM | formula N… | loop N… | futures COUNT";
+const USAGE: &str = "usage: limits output PROGRAM | formula N… | loop N… | futures COUNT | \
+                     dag deque|rayon|kahn NODES WORKERS";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -18,6 +22,7 @@ fn main() -> ExitCode {
         Some((kind, numbers)) if kind == "formula" => sums(numbers, sum_by_formula),
         Some((kind, numbers)) if kind == "loop" => sums(numbers, sum_by_loop),
         Some((kind, [count])) if kind == "futures" => futures(count),
+        Some((kind, [how, nodes, workers])) if kind == "dag" => dag(how, nodes, workers),
         _ => Err(USAGE.into()),
     };
     match result {
@@ -70,4 +75,11 @@ fn futures(count: &str) -> Result<(), Box<dyn Error>> {
         }
     });
     if done.into_inner() == count { Ok(()) } else { Err("a future was lost".into()) }
+}
+
+/// Runs a graph of so many nodes and prints how long that took.
+fn dag(how: &str, nodes: &str, workers: &str) -> Result<(), Box<dyn Error>> {
+    let took = dag::run(how, nodes.parse()?, workers.parse()?)?;
+    println!("{{\"run\": {}}}", took.as_secs_f64());
+    Ok(())
 }

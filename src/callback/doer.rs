@@ -97,7 +97,6 @@ impl Doer {
             timeout: Some(timeout),
             grace: GRACE,
             live: false,
-            inherit: None,
         });
     }
 

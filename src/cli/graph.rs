@@ -1,10 +1,12 @@
 //! The graph of a job as text for other programs. A group is drawn as one box.
 
 use std::fmt::Write as _;
+use std::io;
 
-use serde_json::json;
+use serde::Serialize;
+use serde::ser::Serializer;
 
-use crate::graph::{Graph, Size, When};
+use crate::graph::{Graph, Size, Task, When};
 use crate::job::Job;
 
 /// The graph in Graphviz' language.
@@ -55,24 +57,53 @@ pub fn mermaid(job: &Job) -> String {
     text
 }
 
-/// The graph as JSON: `{ "job", "tasks": [{ "name", "futures", "group", "executor", "when",
-/// "after" }] }`.
-pub fn json(job: &Job) -> String {
+/// Writes the graph as JSON, task by task: `{ "job", "tasks": [{ "name", "futures", "group",
+/// "executor", "when", "after" }] }`.
+pub fn write_json(out: &mut dyn io::Write, job: &Job) -> io::Result<()> {
     let graph = &job.graph;
-    let tasks: Vec<_> = graph
-        .tasks()
-        .map(|(_, task)| {
-            json!({
-                "name": task.name,
-                "futures": task.size.futures(),
-                "group": task.size.is_group(),
-                "executor": graph.executor(task.executor).name,
-                "when": when_word(task.when),
-                "after": task.after.iter().map(|it| &graph.task(*it).name).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
-    format!("{:#}\n", json!({ "job": job.name, "tasks": tasks }))
+    let tasks = Each(|| graph.tasks().map(|(_, task)| shape(graph, task)));
+    serde_json::to_writer_pretty(&mut *out, &Body { job: &job.name, tasks })?;
+    out.write_all(b"\n")
+}
+
+#[derive(Serialize)]
+struct Body<'a, T> {
+    job: &'a str,
+    tasks: T,
+}
+
+#[derive(Serialize)]
+struct TaskShape<'a> {
+    name: &'a str,
+    futures: u32,
+    group: bool,
+    executor: &'a str,
+    when: &'static str,
+    after: Vec<&'a str>,
+}
+
+fn shape<'a>(graph: &'a Graph, task: &'a Task) -> TaskShape<'a> {
+    TaskShape {
+        name: &task.name,
+        futures: task.size.futures(),
+        group: task.size.is_group(),
+        executor: &graph.executor(task.executor).name,
+        when: when_word(task.when),
+        after: task.after.iter().map(|it| graph.task(*it).name.as_str()).collect(),
+    }
+}
+
+/// A list whose items are made while it is written: there may be millions.
+pub struct Each<F>(pub F);
+
+impl<F, I> Serialize for Each<F>
+where
+    F: Fn() -> I,
+    I: IntoIterator<Item: Serialize>,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
 }
 
 /// The word of the manifest.

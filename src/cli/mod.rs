@@ -76,11 +76,11 @@ fn inspect(command: Command, functions: &Functions) -> Result<u8, Problem> {
         Command::Graph { file, format, changes, color } => {
             let target = Target::of_file(file, Vec::new())?;
             let job = load::job(&target, &changes, colored(color), functions)?;
-            print(&match format {
-                GraphFormat::Dot => graph::dot(&job),
-                GraphFormat::Mermaid => graph::mermaid(&job),
-                GraphFormat::Json => graph::json(&job),
-            })
+            match format {
+                GraphFormat::Dot => print(&graph::dot(&job)),
+                GraphFormat::Mermaid => print(&graph::mermaid(&job)),
+                GraphFormat::Json => print_with(|out| graph::write_json(out, &job)),
+            }
         }
         Command::List { place } => list(place, functions),
         Command::Schema { of } => print(&format!(
@@ -137,10 +137,10 @@ fn show_plan(
 ) -> Result<u8, Problem> {
     let job = load::job(target, changes, colored(color), functions)?;
     let found = crate::plan::Plan::of(&job.graph);
-    print(&match format {
-        PlanFormat::Text => plan::text(&job, &found),
-        PlanFormat::Json => plan::json(&job, &found),
-    })
+    match format {
+        PlanFormat::Text => print(&plan::text(&job, &found)),
+        PlanFormat::Json => print_with(|out| plan::write_json(out, &job, &found)),
+    }
 }
 
 /// Lists the manifest, or every manifest of the folder; one that is wrong is listed as such.
@@ -187,8 +187,12 @@ fn print(text: &str) -> Result<u8, Problem> {
 }
 
 fn print_bytes(text: &[u8]) -> Result<u8, Problem> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+    print_with(|out| out.write_all(text))
+}
+
+fn print_with(body: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<u8, Problem> {
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    match body(&mut stdout).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(0),
         // Whoever reads has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),

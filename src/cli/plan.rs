@@ -1,17 +1,23 @@
 //! A plan as text for people or JSON for programs.
 
 use std::fmt::Write as _;
+use std::io;
+use std::iter::once;
 use std::time::Duration;
 
 use indicatif::HumanBytes;
-use serde_json::json;
+use serde::Serialize;
 
-use crate::cli::graph::{label, when_word};
-use crate::graph::{Amount, Graph, OnReturn, ReturnWhen, Wait};
+use crate::cli::graph::{Each, label, when_word};
+use crate::graph::{Amount, Executor, Graph, Name, OnReturn, ReturnWhen, Wait, When};
 use crate::id::TaskId;
-use crate::job::{Conditions, Job};
+use crate::job::{Conditions, Job, Setup};
 use crate::plan::{Plan, Step};
+use crate::shape::Text;
 use crate::time::Time;
+
+/// A column of the text is no wider, lest one long name push all others aside.
+const MAX_WIDTH: usize = 80;
 
 /// A row of the text: a task, with all its futures.
 struct Row {
@@ -45,51 +51,79 @@ pub fn text(job: &Job, plan: &Plan) -> String {
     text
 }
 
-/// The plan for programs.
-pub fn json(job: &Job, plan: &Plan) -> String {
+/// Writes the plan for programs, step by step.
+pub fn write_json(out: &mut dyn io::Write, job: &Job, plan: &Plan) -> io::Result<()> {
     let graph = &job.graph;
-    let steps: Vec<_> = plan
-        .steps
-        .iter()
-        .map(|step| {
-            let task = graph.task(graph.task_of(step.node));
-            json!({
-                "future": graph.name(step.node).to_string(),
-                "task": task.name,
-                "executor": graph.executor(task.executor).name,
-                "start": step.start.seconds(),
-                "end": step.end.seconds(),
-                "estimate": task.estimate.map(|it| it.as_secs_f64()),
-            })
-        })
-        .collect();
-    let executors: Vec<_> = graph
-        .executors()
-        .iter()
-        .zip(&job.setups)
-        .map(|(it, setup)| {
-            json!({
-                "name": it.name,
-                "kind": it.kind.word(),
-                "max_workers": it.max_workers,
-                "max_load": setup.conditions.max_load,
-                "min_free_memory": setup.conditions.min_free_memory,
-                "jobserver": setup.conditions.jobserver,
-            })
-        })
-        .collect();
-    let plan = json!({
-        "schema": "jobrun.plan/1",
-        "job": job.name,
-        "executors": executors,
-        "steps": steps,
-        "skipped": plan.skipped.iter().map(|it| graph.name(*it).to_string()).collect::<Vec<_>>(),
-        "makespan": plan.makespan.as_secs_f64(),
-        "work": plan.work.as_secs_f64(),
-        "critical_path": plan.critical_path.iter().map(|it| &graph.task(*it).name).collect::<Vec<_>>(),
-        "critical": plan.critical.as_secs_f64(),
-    });
-    format!("{plan:#}\n")
+    let body = Body {
+        schema: "jobrun.plan/1",
+        job: &job.name,
+        executors: Each(|| graph.executors().iter().zip(&job.setups).map(executor)),
+        steps: Each(|| plan.steps.iter().map(|it| step(graph, it))),
+        skipped: Each(|| plan.skipped.iter().map(|it| Text(graph.name(*it)))),
+        makespan: plan.makespan.as_secs_f64(),
+        work: plan.work.as_secs_f64(),
+        critical_path: Each(|| plan.critical_path.iter().map(|it| &graph.task(*it).name)),
+        critical: plan.critical.as_secs_f64(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &body)?;
+    out.write_all(b"\n")
+}
+
+#[derive(Serialize)]
+struct Body<'a, E, S, K, P> {
+    schema: &'static str,
+    job: &'a str,
+    executors: E,
+    steps: S,
+    skipped: K,
+    makespan: f64,
+    work: f64,
+    critical_path: P,
+    critical: f64,
+}
+
+#[derive(Serialize)]
+struct ExecutorShape<'a> {
+    name: &'a str,
+    kind: &'static str,
+    max_workers: u32,
+    max_load: Option<f64>,
+    min_free_memory: Option<u64>,
+    jobserver: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct StepShape<'a> {
+    future: Text<Name<'a>>,
+    task: &'a str,
+    executor: &'a str,
+    start: f64,
+    end: f64,
+    estimate: Option<f64>,
+}
+
+fn executor<'a>((executor, setup): (&'a Executor, &Setup)) -> ExecutorShape<'a> {
+    let Conditions { max_load, min_free_memory, jobserver } = setup.conditions;
+    ExecutorShape {
+        name: &executor.name,
+        kind: executor.kind.word(),
+        max_workers: executor.max_workers,
+        max_load,
+        min_free_memory,
+        jobserver,
+    }
+}
+
+fn step<'a>(graph: &'a Graph, step: &Step) -> StepShape<'a> {
+    let task = graph.task(graph.task_of(step.node));
+    StepShape {
+        future: Text(graph.name(step.node)),
+        task: &task.name,
+        executor: &graph.executor(task.executor).name,
+        start: step.start.seconds(),
+        end: step.end.seconds(),
+        estimate: task.estimate.map(|it| it.as_secs_f64()),
+    }
 }
 
 /// What is asked of a start beyond a free worker.
@@ -120,31 +154,41 @@ fn rows(graph: &Graph, steps: &[Step]) -> Vec<Row> {
     rows
 }
 
+/// The last column has no width: it is the longest by far where many tasks are waited for.
 fn table(text: &mut String, graph: &Graph, rows: &[Row]) {
-    let mut cells = vec![["start", "end", "task", "executor", "after"].map(str::to_owned)];
-    for row in rows {
+    let mut cells = vec![["start", "end", "task", "executor"].map(str::to_owned)];
+    cells.extend(rows.iter().map(|row| {
         let task = graph.task(row.task);
-        let mut after: Vec<_> = task.after.iter().map(|it| graph.task(*it).name.clone()).collect();
-        if task.when != crate::graph::When::Success {
-            after.push(format!("(when {})", when_word(task.when)));
-        }
-        cells.push([
+        [
             duration(row.start.since(Time::ZERO)),
             duration(row.end.since(Time::ZERO)),
             label(&task.name, &task.size),
             graph.executor(task.executor).name.clone(),
-            after.join(" "),
-        ]);
-    }
+        ]
+    }));
     let width = |column: usize| cells.iter().map(|it| it[column].chars().count()).max();
-    let widths: Vec<_> = (0..5).map(|column| width(column).unwrap_or(0)).collect();
-    for row in &cells {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:<width$}  ");
+    let widths = [0, 1, 2, 3].map(|column| width(column).unwrap_or(0).min(MAX_WIDTH));
+    let after = once("after".to_owned()).chain(rows.iter().map(|row| after(graph, row.task)));
+    for (row, after) in cells.iter().zip(after) {
+        let start = text.len();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(text, "{cell:<width$}  ");
         }
-        let _ = writeln!(text, "{}", line.trim_end());
+        text.push_str(&after);
+        text.truncate(start + text[start..].trim_end().len());
+        text.push('\n');
     }
+}
+
+/// What a task is after, and when it runs if not after success.
+fn after(graph: &Graph, task: TaskId) -> String {
+    let task = graph.task(task);
+    let mut after: Vec<_> = task.after.iter().map(|it| graph.task(*it).name.as_str()).collect();
+    let when = format!("(when {})", when_word(task.when));
+    if task.when != When::Success {
+        after.push(&when);
+    }
+    after.join(" ")
 }
 
 fn estimate(graph: &Graph, plan: &Plan) -> String {

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{mem, process};
 
 use tracing_subscriber::EnvFilter;
 
@@ -10,7 +11,7 @@ use crate::cli::args::{LogFormat, Output, Progress, RunOptions};
 use crate::cli::load::{self, Problem, Target};
 use crate::cli::{colored, tell};
 use crate::functions::Functions;
-use crate::guard::{self, Split};
+use crate::guard::{self, Containment, Split};
 use crate::inbox::Inbox;
 use crate::job::Job;
 use crate::report::console::{self, Console};
@@ -35,6 +36,7 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
     if let Some(refusal) = runner.refusal() {
         tell(&format!("warning: {refusal}; if jobrun is killed, its tasks may go on"));
     }
+    let guarded = runner.containment() == Containment::Guard;
     let inbox = Inbox::default();
     let signals = inbox.sender();
     let attended = runner.attend(
@@ -47,7 +49,13 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
             let job = Arc::new(load::job(target, &options.changes, color, functions)?);
             log(options);
             let runner = Runner::new(&job).functions(functions.clone()).inbox(inbox);
-            carry_out(runner, &job, reports, options)
+            let code = carry_out(runner, &job, reports, options);
+            if guarded {
+                // The guard ends what is left. Letting go of a large job value by value, and waking
+                // the main thread to do nothing, would only take time.
+                process::exit(code.unwrap_or_else(|problem| problem.tell()).into());
+            }
+            code
         },
     );
     attended.map_err(|error| Problem::Work(format!("cannot start: {error}")))?
@@ -79,7 +87,10 @@ fn carry_out(
         runner = runner.observer(AtEnd::new(*format, path));
     }
     let finished = runner.run().map_err(|error| Problem::Work(format!("cannot start: {error}")))?;
-    conclude(&finished, options)
+    let code = conclude(&finished, options);
+    // Nobody needs it any more, and a large job is a great many values.
+    mem::forget(finished);
+    code
 }
 
 /// What is said after the reports were written.

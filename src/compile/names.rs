@@ -2,10 +2,10 @@
 //! what tasks do.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use foldhash::{HashMap, HashMapExt as _};
 use globset::{Glob, GlobMatcher};
 
 use crate::compile::context::{Context, name_of};
@@ -247,7 +247,9 @@ fn malformed(name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("it is empty".to_owned());
     }
-    let wrong = name.chars().find(|c| !is_name_character(*c))?;
+    // Large jobs have many names; the bytes of other characters are no characters of a name either.
+    let place = name.bytes().position(|byte| !is_name_character(char::from(byte)))?;
+    let wrong = name[place..].chars().next()?;
     Some(match wrong {
         ' ' => "it has a space".to_owned(),
         other => format!("it has `{other}`"),

@@ -2,6 +2,7 @@
 //! of what that tells. Knows nothing of how children are minded.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,21 +38,21 @@ struct Attempt {
     worker: u32,
     /// Whether the driver waits for it to start.
     announce: bool,
-    /// Open as long as the attempt.
-    _span: tracing::Span,
 }
 
 impl ChildAttempts {
+    /// None yet; all inherit these descriptors.
     pub(super) fn new(
         clock: Clock,
         files: RunDir,
         workers: Arc<Workers>,
         notices: Sender<Notice>,
+        inherit: Arc<[OwnedFd]>,
     ) -> Self {
         let (attempts, waiting) = (Mutex::default(), AtomicUsize::new(0));
         let office = Arc::new(Office { workers, notices, attempts, waiting });
         let patron = Arc::clone(&office);
-        Self { children: Children::new(clock, files, patron), office }
+        Self { children: Children::new(clock, files, patron).inheriting(inherit), office }
     }
 
     /// What the supervisor calls an attempt of a node.
@@ -60,8 +61,8 @@ impl ChildAttempts {
     }
 
     /// Starts an attempt, of this number, as soon as a worker is free.
-    pub(super) fn start(&self, request: Request, number: u32, announce: bool, span: tracing::Span) {
-        let attempt = Attempt { number, worker: 0, announce, _span: span };
+    pub(super) fn start(&self, request: Request, number: u32, announce: bool) {
+        let attempt = Attempt { number, worker: 0, announce };
         self.office.attempts().insert(request.key, attempt);
         self.office.waiting.fetch_add(1, Ordering::Relaxed);
         self.children.start(request);
@@ -79,6 +80,10 @@ impl ChildAttempts {
 }
 
 impl Patron for Office {
+    fn width(&self) -> usize {
+        self.workers.most() as usize
+    }
+
     fn has_room(&self) -> bool {
         self.workers.has_room()
     }

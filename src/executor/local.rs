@@ -1,6 +1,7 @@
 //! The backend of a real run: the clock, the executors of this machine, the channel. Knows nothing
 //! of when what should start.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::executor::Backend;
@@ -76,10 +77,12 @@ impl Local {
         let names: Names = Arc::new(move |node| job.graph.name(node).to_string());
         let notices = inbox.sender();
         let ids = (0..settings.job.graph.executors().len() as u32).map(ExecutorId);
+        let admission = Admission::new(&settings.job, notices.clone());
+        let pool = |id| Pool::new(id, &settings, &names, &notices, admission.heirloom(id));
         Self {
             clock: settings.clock,
-            admission: Admission::new(&settings.job, notices.clone()),
-            pools: ids.map(|id| Pool::new(id, &settings, &names, &notices)).collect(),
+            pools: ids.map(pool).collect(),
+            admission,
             job: settings.job,
             inbox,
         }
@@ -105,12 +108,11 @@ impl Backend for Local {
             }
             Work::Run(mut command) => {
                 let workers = self.job.graph.executor(executor).max_workers;
-                let inherit = self.admission.introduce(executor, workers, &mut command);
+                self.admission.introduce(executor, workers, &mut command);
                 let key = ChildAttempts::key(node, attempt);
                 let name = format!("{}-{attempt}", self.job.graph.name(node));
-                let request =
-                    Request { key, name, command: *command, timeout, grace, live, inherit };
-                pool.children.start(request, attempt, announce, span);
+                let request = Request { key, name, command: *command, timeout, grace, live };
+                pool.children.start(request, attempt, announce);
             }
         }
     }
@@ -180,12 +182,18 @@ impl Local {
 }
 
 impl Pool {
-    fn new(id: ExecutorId, settings: &Settings, names: &Names, notices: &Sender<Notice>) -> Self {
+    fn new(
+        id: ExecutorId,
+        settings: &Settings,
+        names: &Names,
+        notices: &Sender<Notice>,
+        inherit: Arc<[OwnedFd]>,
+    ) -> Self {
         let of_graph = settings.job.graph.executor(id);
         let setup = settings.job.setup(id);
         let initializer = setup.initializer.as_ref().map(|(function, args)| Call {
             function: Arc::clone(function),
-            args: Args::List(args.clone()),
+            args: Args::List(args.clone().into()),
         });
         let workers = Arc::new(Workers::new(of_graph.max_workers));
         let children = ChildAttempts::new(
@@ -193,6 +201,7 @@ impl Pool {
             settings.files.clone(),
             Arc::clone(&workers),
             notices.apart(),
+            inherit,
         );
         let executor = Executor {
             id,

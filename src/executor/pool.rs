@@ -11,7 +11,7 @@ use crate::id::{ExecutorId, NodeId};
 use crate::inbox::Sender;
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::time::{Clock, Time};
-use crate::work::{Args, Call, Done, Notice};
+use crate::work::{Args, Call, Done, Notice, Values};
 
 /// Gives the names of futures.
 pub(super) type Names = Arc<dyn Fn(NodeId) -> String + Send + Sync>;
@@ -105,7 +105,7 @@ impl Attempt {
 
     /// Takes what the call is given, which is needed only once.
     pub(super) fn take_args(&mut self) -> Args {
-        std::mem::replace(&mut self.call.args, Args::List(Vec::new()))
+        std::mem::replace(&mut self.call.args, Args::List(Values::new()))
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::executor::pool::{Attempt, Executor, Id, Queue, remove};
 use crate::functions::{Context, Function, Token};
+use crate::inbox::Sender;
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::time::Time;
 use crate::work::{Args, Call, Done, Notice, Stop};
@@ -119,6 +120,8 @@ impl Slot {
 /// What a slot loop keeps to itself.
 struct Loop {
     index: usize,
+    /// Its own way to the driver, where it meets no other slot.
+    notices: Sender<Notice>,
     context: Context,
     /// The function called last: the next call is likely to be of the same.
     function: Option<(Arc<str>, Option<Function>)>,
@@ -181,6 +184,7 @@ impl Shared {
     fn serve(&self, index: usize) {
         let mut this = Loop {
             index,
+            notices: self.executor.notices.apart(),
             context: Context::new("", self.executor.dir.to_path_buf()),
             function: None,
             pace: None,
@@ -198,7 +202,7 @@ impl Shared {
                 if current.is_none() {
                     self.executor.workers.give_back(worker);
                 }
-                self.executor.tell(Notice::Ended(done));
+                this.notices.send(Notice::Ended(done));
             }
         }
     }
@@ -272,7 +276,7 @@ impl Shared {
     fn run(&self, mut attempt: Attempt, worker: u32, started: Time, this: &mut Loop) -> Done {
         let Attempt { node, number, .. } = attempt;
         if attempt.announce {
-            self.executor.tell(Notice::Started { node, attempt: number, worker, at: started });
+            this.notices.send(Notice::Started { node, attempt: number, worker, at: started });
         }
         this.context.set(node, &self.executor.names, number, worker);
         let args = attempt.take_args();

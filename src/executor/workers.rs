@@ -29,6 +29,11 @@ impl Workers {
         Self { numbers: Mutex::default(), most }
     }
 
+    /// How many there are at most.
+    pub fn most(&self) -> u32 {
+        self.most
+    }
+
     /// Takes the lowest free number. Who takes one without asking has seen to it that there is one.
     pub fn take(&self) -> u32 {
         self.lock().take()

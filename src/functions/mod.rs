@@ -14,9 +14,11 @@ use std::sync::Arc;
 pub use context::{Context, Token};
 pub use typed::Callable;
 
+use smallvec::smallvec;
+
 use crate::outcome::{Failure, FailureKind};
 use crate::value::Value;
-use crate::work::Args;
+use crate::work::{Args, Values};
 
 /// The functions that tasks may `call`, by name. Copies are cheap and share what they hold.
 #[derive(Clone, Debug, Default)]
@@ -113,7 +115,7 @@ impl fmt::Display for Arity {
     }
 }
 
-type Body = dyn Fn(&Context, Vec<Value>) -> Result<Value, String> + Send + Sync;
+type Body = dyn Fn(&Context, Values) -> Result<Value, String> + Send + Sync;
 
 /// A registered function. Copies are cheap.
 #[derive(Clone)]
@@ -163,12 +165,12 @@ impl Function {
     }
 
     /// The arguments in the order of the parameters.
-    fn place(&self, args: Args) -> Result<Vec<Value>, String> {
+    fn place(&self, args: Args) -> Result<Values, String> {
         let placed = match args {
             Args::List(values) => values,
             Args::Named(entries) if !self.parameters.is_empty() => self.by_name(entries)?,
-            Args::Named(entries) if entries.is_empty() && self.arity.min == 0 => Vec::new(),
-            Args::Named(entries) if self.arity.allows(1) => vec![Value::Map(entries)],
+            Args::Named(entries) if entries.is_empty() && self.arity.min == 0 => Values::new(),
+            Args::Named(entries) if self.arity.allows(1) => smallvec![Value::Map(entries)],
             Args::Named(_) => {
                 return Err(format!("takes {}, which have no names: use `args`", self.arity));
             }
@@ -182,7 +184,7 @@ impl Function {
         }
     }
 
-    fn by_name(&self, entries: Vec<(String, Value)>) -> Result<Vec<Value>, String> {
+    fn by_name(&self, entries: Vec<(String, Value)>) -> Result<Values, String> {
         let mut places = vec![None; self.parameters.len()];
         for (name, value) in entries {
             match self.parameters.iter().position(|parameter| **parameter == *name) {

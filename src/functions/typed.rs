@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 
 use crate::functions::{Arity, Context};
 use crate::value::{Value, ValueError};
+use crate::work::Values;
 
 /// A closure that can be [registered](crate::functions::Functions::register).
 ///
@@ -20,7 +21,7 @@ pub trait Callable<M>: Send + Sync + 'static {
     ///
     /// # Errors
     /// A line that says which argument does not fit, or what the closure's own error is.
-    fn invoke(&self, context: &Context, args: Vec<Value>) -> Result<Value, String>;
+    fn invoke(&self, context: &Context, args: Values) -> Result<Value, String>;
 }
 
 macro_rules! callable {
@@ -36,7 +37,7 @@ macro_rules! callable {
                 arity(&[$(is_optional::<$arg>()),*])
             }
 
-            fn invoke(&self, _: &Context, args: Vec<Value>) -> Result<Value, String> {
+            fn invoke(&self, _: &Context, args: Values) -> Result<Value, String> {
                 let mut args = Reader::new(args);
                 finish(self($(args.next::<$arg>()?),*))
             }
@@ -53,7 +54,7 @@ macro_rules! callable {
                 arity(&[$(is_optional::<$arg>()),*])
             }
 
-            fn invoke(&self, context: &Context, args: Vec<Value>) -> Result<Value, String> {
+            fn invoke(&self, context: &Context, args: Values) -> Result<Value, String> {
                 let mut args = Reader::new(args);
                 finish(self(context, $(args.next::<$arg>()?),*))
             }
@@ -71,7 +72,7 @@ where
         arity(&[])
     }
 
-    fn invoke(&self, _: &Context, _: Vec<Value>) -> Result<Value, String> {
+    fn invoke(&self, _: &Context, _: Values) -> Result<Value, String> {
         finish(self())
     }
 }
@@ -86,7 +87,7 @@ where
         arity(&[])
     }
 
-    fn invoke(&self, context: &Context, _: Vec<Value>) -> Result<Value, String> {
+    fn invoke(&self, context: &Context, _: Values) -> Result<Value, String> {
         finish(self(context))
     }
 }
@@ -100,12 +101,12 @@ callable!(A, B, C, D, F, G);
 
 /// The arguments that are still to be read.
 struct Reader {
-    args: std::vec::IntoIter<Value>,
+    args: smallvec::IntoIter<[Value; 1]>,
     number: usize,
 }
 
 impl Reader {
-    fn new(args: Vec<Value>) -> Self {
+    fn new(args: Values) -> Self {
         Self { args: args.into_iter(), number: 0 }
     }
 

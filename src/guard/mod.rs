@@ -8,6 +8,7 @@
 //! The runner has a process group of its own, so that a terminal's Ctrl-C, or a signal to the group
 //! that the user's shell made, reaches the guard alone and is passed on once.
 
+mod descriptors;
 mod posix_spawn;
 mod runner;
 mod signals;
@@ -26,6 +27,7 @@ use rustix::process::{
     set_child_subreaper, setpgid,
 };
 
+pub use descriptors::separate;
 pub use posix_spawn::{Image, Strings};
 pub use runner::{Containment, Runner};
 pub use signals::{describe_signal, signal_name};

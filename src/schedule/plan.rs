@@ -56,8 +56,13 @@ impl<'g> Plan<'g> {
 
     /// Whatever comes after something may come at once, if what is between is skipped or has nothing
     /// to run. What uses a resource lets those in line for it go on, and what may be tried again
-    /// comes after itself.
+    /// comes after itself. Where nobody gave a priority or an estimate, ranks only follow the manifest,
+    /// and no order was asked for that somebody could be waited for to keep.
     fn find_releases(&mut self) {
+        let asked = |task: &Task| task.priority != 0 || task.estimate.is_some();
+        if !self.graph.tasks().any(|(_, task)| asked(task)) {
+            return;
+        }
         for &id in self.graph.in_order().iter().rev() {
             let after = |node: &NodeId| self.graph.rank(*node).min(self.node(*node).releases);
             let next = self.graph.dependents(self.graph.end_of(id)).iter().map(after).min();

@@ -20,7 +20,12 @@ pub(crate) struct World {
     pub(crate) files: RunDir,
     pub(crate) patron: Arc<dyn Patron>,
     pub(crate) queue: Arc<Queue>,
+    /// How many children one shard minds at most. Else one could take what another has just made room
+    /// for, and would spawn alone from then on.
+    pub(crate) share: usize,
     pub(crate) limit: OpenFiles,
+    /// What every child inherits beyond its streams.
+    pub(crate) inherit: Arc<[OwnedFd]>,
 }
 
 impl World {

@@ -1,6 +1,5 @@
 //! What is asked of the supervisor and what it tells. Knows nothing of how it is done.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +23,6 @@ pub struct Request {
     pub grace: Duration,
     /// Whether output is wanted as it comes.
     pub live: bool,
-    /// Descriptors that it inherits, under the numbers that they have here.
-    pub inherit: Option<Arc<[OwnedFd]>>,
 }
 
 /// What the supervisor tells of one child. For each request there is exactly one
@@ -57,6 +54,11 @@ pub enum ChildEvent {
 /// For whom children run: says when one more may start, and is told what becomes of each. All this is
 /// called on the threads that mind the children, and must not block for long.
 pub trait Patron: Send + Sync {
+    /// How many may run at once.
+    fn width(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether one more may start now. Its end, or its [`ChildEvent::Recalled`], makes room again.
     fn has_room(&self) -> bool {
         true

@@ -23,6 +23,7 @@ mod token;
 mod worker;
 
 use std::num::NonZero;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -57,8 +58,24 @@ impl Children {
     pub fn new(clock: Clock, files: RunDir, patron: Arc<dyn Patron>) -> Self {
         let most = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_SHARDS);
         let queue = Arc::new(Queue::default());
-        let world = World { clock, files, patron, queue, limit: Arc::default() };
+        let share = patron.width().div_ceil(most);
+        let world = World {
+            clock,
+            files,
+            patron,
+            queue,
+            share,
+            limit: Arc::default(),
+            inherit: Arc::new([]),
+        };
         Self { world, shards: Mutex::default(), most }
+    }
+
+    /// With these descriptors for all children to inherit, under the numbers that they have here.
+    #[must_use]
+    pub fn inheriting(mut self, descriptors: Arc<[OwnedFd]>) -> Self {
+        self.world.inherit = descriptors;
+        self
     }
 
     /// Starts a child as soon as its patron has room for it.
@@ -83,10 +100,12 @@ impl Children {
         }
     }
 
-    /// Wakes a thread that sleeps, if there is one; those that are awake will look at the queue.
+    /// Wakes a thread that sleeps and may take one more, if there is one; those that are awake will look
+    /// at the queue.
     fn rouse(&self) {
         let mut shards = self.shards();
-        let asleep = shards.iter().filter(|shard| shard.door().sleeps());
+        let free = |shard: &&Shard| shard.door().load() < self.world.share;
+        let asleep = shards.iter().filter(|shard| shard.door().sleeps()).filter(free);
         if let Some(shard) = asleep.min_by_key(|shard| shard.door().load()) {
             shard.door().wake();
         } else if shards.len() < self.most {

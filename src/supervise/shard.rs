@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
+use crate::guard;
 use crate::outcome::Stream;
 use crate::supervise::child::{Child, Phase, Progress, Stopped};
 use crate::supervise::door::{Door, Op, World};
@@ -49,10 +50,28 @@ impl Shard {
     pub(crate) fn start(world: World) -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let door = Arc::new(Door::new(bell));
-        let minder = Minder::new(world, Arc::clone(&door))?;
-        let thread =
-            thread::Builder::new().name("jobrun-children".to_owned()).spawn(|| minder.run())?;
-        Ok(Self { door, thread: Some(thread) })
+        let its_door = Arc::clone(&door);
+        let (tell, told) = mpsc::sync_channel(1);
+        let builder = thread::Builder::new().name("jobrun-children".to_owned());
+        let thread = builder.spawn(move || {
+            // All that it opens it closes, and it tells others of paths alone. Where it cannot have a
+            // table of its own, it is slower.
+            let inherited = world.inherit.iter().map(OwnedFd::as_fd);
+            let keep: Vec<_> = inherited.chain([its_door.bell.as_fd()]).collect();
+            let _ = guard::separate(&keep);
+            match Minder::new(world, its_door) {
+                Ok(minder) => {
+                    drop(tell);
+                    minder.run();
+                }
+                Err(error) => drop(tell.send(error)),
+            }
+        })?;
+        match told.recv() {
+            Ok(error) => Err(error),
+            // It runs.
+            Err(_) => Ok(Self { door, thread: Some(thread) }),
+        }
     }
 
     pub(crate) fn door(&self) -> &Door {
@@ -113,12 +132,13 @@ struct Minder {
 }
 
 impl Minder {
-    fn new(world: World, door: Arc<Door>) -> io::Result<Self> {
+    fn new(mut world: World, door: Arc<Door>) -> io::Result<Self> {
+        world.files = world.files.apart();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         // Edge triggered, so that nobody has to read it.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, &door.bell, Token::BELL.data(), flags)?;
-        let spawner = Spawner::new(Arc::clone(&world.limit));
+        let spawner = Spawner::new(Arc::clone(&world.limit), Arc::clone(&world.inherit));
         Ok(Self {
             world,
             door,
@@ -178,7 +198,7 @@ impl Minder {
     fn spawn_next(&mut self) -> bool {
         let now = self.now();
         let Some(mut waiting) = self.next_waiting(now) else { return false };
-        match self.spawner.spawn(&waiting.request) {
+        match self.spawner.spawn(&waiting.request.command) {
             Ok(spawned) => {
                 self.gave_up = false;
                 self.admit(Child::new(waiting.request, spawned, now));
@@ -207,7 +227,8 @@ impl Minder {
             return Some(self.later.swap_remove(place).1);
         }
         self.waiting.pop_front().or_else(|| {
-            let request = self.world.queue.admit(&*self.world.patron)?;
+            let fair = self.by_key.len() < self.world.share;
+            let request = fair.then(|| self.world.queue.admit(&*self.world.patron))??;
             Some(Waiting { request, tries: 0 })
         })
     }
@@ -305,7 +326,8 @@ impl Minder {
     }
 
     fn has_news(&self) -> bool {
-        let may_spawn = !self.quits && self.now() >= self.scarce_until;
+        let may_spawn =
+            !self.quits && self.now() >= self.scarce_until && self.by_key.len() < self.world.share;
         self.door.has_ops()
             || may_spawn && self.world.queue.is_waiting() && self.world.patron.has_room()
     }

@@ -17,7 +17,6 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 use crate::guard::{self, Image, Strings};
-use crate::supervise::message::Request;
 use crate::supervise::process::Process;
 use crate::supervise::program::{Refusal, explain, has_slash, is, look_up};
 use crate::work::Command;
@@ -35,6 +34,8 @@ pub(crate) struct Spawner {
     /// What children read that read nothing.
     null: Option<OwnedFd>,
     limit: OpenFiles,
+    /// What every child inherits beyond its streams.
+    inherit: Arc<[OwnedFd]>,
 }
 
 /// The limit of open files that children inherit, once this process has raised its own. Shared by
@@ -52,18 +53,24 @@ pub(crate) struct Spawned {
 }
 
 impl Spawner {
-    pub(crate) fn new(limit: OpenFiles) -> Self {
+    pub(crate) fn new(limit: OpenFiles, inherit: Arc<[OwnedFd]>) -> Self {
         let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-        Self { path, found: HashMap::new(), base: Environment::inherited(), null: None, limit }
+        Self {
+            path,
+            found: HashMap::new(),
+            base: Environment::inherited(),
+            null: None,
+            limit,
+            inherit,
+        }
     }
 
     /// Starts a child in a process group of its own.
-    pub(crate) fn spawn(&mut self, request: &Request) -> Result<Spawned, Refusal> {
-        let command = &request.command;
+    pub(crate) fn spawn(&mut self, command: &Command) -> Result<Spawned, Refusal> {
         let program = self.find(command)?;
-        let spawned = match self.start(&program, request) {
+        let spawned = match self.start(&program, command) {
             Err(error) if is(&error, Errno::MFILE) && self.raise_limit() => {
-                self.start(&program, request)
+                self.start(&program, command)
             }
             other => other,
         };
@@ -78,14 +85,14 @@ impl Spawner {
         Ok(spawned)
     }
 
-    fn start(&mut self, program: &Path, request: &Request) -> io::Result<Spawned> {
-        let command = &request.command;
+    fn start(&mut self, program: &Path, command: &Command) -> io::Result<Spawned> {
         let mut args = Strings::default();
         args.push(&[command.program.as_bytes()])?;
         command.args.iter().try_for_each(|arg| args.push(&[arg.as_bytes()]))?;
         let env = self.base.with(&command.env)?;
         let cwd = command.cwd.as_os_str();
         let cwd = if cwd.is_empty() { None } else { Some(CString::new(cwd.as_bytes())?) };
+        let inherit = Arc::clone(&self.inherit);
         let text = command.stdin.as_deref().map(input).transpose()?;
         let stdin = match &text {
             Some(text) => text.as_fd(),
@@ -99,7 +106,7 @@ impl Spawner {
             env: &env,
             cwd: cwd.as_deref(),
             streams: [stdin, its_stdout.as_fd(), its_stderr.as_fd()],
-            inherits: request.inherit.as_deref().unwrap_or_default(),
+            inherits: &inherit,
         })?;
         // A pipe that takes this call for a pipe cannot refuse it.
         let _ = ioctl_fionbio(&stdout, true);

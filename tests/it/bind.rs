@@ -119,12 +119,12 @@ fn a_member_of_a_group_is_given_its_item() {
     let call = |args| Action::Call { function: "sum_to".into(), args };
     let items = || Some(vec![Value::from(10), Value::Int(i128::MAX)]);
     let item = job(call(ArgsSpec::Item), items());
-    assert_eq!(args(bind(&item, 1).unwrap()), Args::List(vec![Value::Int(i128::MAX)]));
+    assert_eq!(args(bind(&item, 1).unwrap()), Args::List(vec![Value::Int(i128::MAX)].into()));
     let list = vec![template("{{ index }}"), template("{{ [item] }}"), template("n{{ item }}")];
     let list = job(call(ArgsSpec::List(list)), items());
     assert_eq!(
         args(bind(&list, 0).unwrap()),
-        Args::List(vec![Value::from(0), Value::from(vec![10]), Value::from("n10")])
+        Args::List(vec![Value::from(0), Value::from(vec![10]), Value::from("n10")].into())
     );
     let named = vec![("n".to_owned(), template("{{ item }}"))];
     let named = job(call(ArgsSpec::Named(named)), items());
@@ -137,7 +137,7 @@ fn a_member_of_a_group_is_given_its_item() {
 #[test]
 fn a_plain_call_without_arguments_is_given_none() {
     let plain = job(Action::Call { function: "echo".into(), args: ArgsSpec::Item }, None);
-    assert_eq!(args(bind(&plain, 0).unwrap()), Args::List(Vec::new()));
+    assert_eq!(args(bind(&plain, 0).unwrap()), Args::List(Vec::new().into()));
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn a_callback_function_is_given_the_future_unless_it_says_what() {
     assert_eq!(given[0].to_string(), PAYLOAD);
     let own = call(ArgsSpec::List(vec![template("{{ future.name }}")]));
     let Ok(CallbackWork::Call(given)) = occur(&own, Some(0)) else { panic!() };
-    assert_eq!(given.args, Args::List(vec![Value::from("t[0]")]));
+    assert_eq!(given.args, Args::List(vec![Value::from("t[0]")].into()));
 }
 
 #[test]

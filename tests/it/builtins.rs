@@ -138,7 +138,7 @@ fn sleep_takes_a_duration_and_wakes_when_cancelled() {
     let context = Context::new("test", "");
     let token = context.token().clone();
     let sleeper = thread::spawn(move || {
-        functions.get("sleep").unwrap().call(&context, Args::List(vec!["30days".into()]))
+        functions.get("sleep").unwrap().call(&context, Args::List(vec!["30days".into()].into()))
     });
     token.cancel();
     assert_eq!(sleeper.join().unwrap().unwrap_err().message, "sleep: cancelled");
@@ -150,8 +150,9 @@ fn hash_reads_a_file_of_the_jobs_folder() {
     std::fs::write(dir.path().join("empty"), "").unwrap();
     let functions = Functions::builtin();
     let context = Context::new("test", dir.path());
-    let hash =
-        |path: &str| functions.get("hash").unwrap().call(&context, Args::List(vec![path.into()]));
+    let hash = |path: &str| {
+        functions.get("hash").unwrap().call(&context, Args::List(vec![path.into()].into()))
+    };
     // The hash of nothing, from BLAKE3's own test vectors.
     let empty = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
     assert_eq!(hash("empty"), Ok(empty.into()));
@@ -301,9 +302,12 @@ fn closures_of_any_shape_can_be_registered() {
         Err((FailureKind::Call, "add: too large".to_owned()))
     );
     assert_eq!(call(&functions, "who", list(&[])), Ok("test".into()));
-    assert_eq!(call(&functions, "greet", Args::List(vec!["you".into()])), Ok("1: you".into()));
     assert_eq!(
-        call(&functions, "greet", Args::List(vec!["you".into(), "!".into()])),
+        call(&functions, "greet", Args::List(vec!["you".into()].into())),
+        Ok("1: you".into())
+    );
+    assert_eq!(
+        call(&functions, "greet", Args::List(vec!["you".into(), "!".into()].into())),
         Ok("1: you!".into())
     );
     assert_eq!(

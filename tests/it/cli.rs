@@ -185,6 +185,17 @@ fn a_dry_run_is_the_plan() {
 }
 
 #[test]
+fn a_plan_may_have_names_longer_than_any_line() {
+    let name = "x".repeat(70_000);
+    let manifest = format!(
+        "[[task]]\nname = '{name}'\ncall = 'echo'\nargs = [1]\n\
+         [[task]]\nname = 'b'\ncall = 'echo'\nargs = [1]\nafter = ['{name}']\n"
+    );
+    let end = Story::command(&["plan"]).file("jobrun.toml", &manifest).run();
+    assert_eq!(end.expect(0).stdout.matches(&name).count(), 2);
+}
+
+#[test]
 fn plan_as_json() {
     assert_snapshot!(in_folder(&["plan", "--format", "json"]).run().expect(0).stdout);
 }

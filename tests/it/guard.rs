@@ -94,7 +94,6 @@ fn request(script: String) -> Request {
         timeout: None,
         grace: Duration::from_mins(1),
         live: false,
-        inherit: None,
     }
 }
 

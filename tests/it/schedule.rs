@@ -2,6 +2,7 @@
 
 mod checker;
 mod driver;
+mod makespan;
 mod random;
 mod sim;
 mod stories;

@@ -83,7 +83,6 @@ fn request(key: u64, command: Command) -> Request {
         timeout: None,
         grace: Duration::from_mins(1),
         live: false,
-        inherit: None,
     }
 }
 

@@ -172,15 +172,14 @@ impl Admission {
         }
     }
 
-    /// Makes a child of this executor a client of the jobserver that is ours, if it has one: gives
-    /// what the child has to inherit.
-    pub(super) fn introduce(
-        &self,
-        executor: ExecutorId,
-        workers: u32,
-        command: &mut Command,
-    ) -> Option<Arc<[OwnedFd]>> {
-        let ends = self.pools[self.lanes[executor.index()].pool?].ends()?;
+    /// What the children of this executor inherit to be clients of a jobserver of our own.
+    pub(super) fn heirloom(&self, executor: ExecutorId) -> Arc<[OwnedFd]> {
+        self.own_ends(executor).map(Arc::clone).unwrap_or_default()
+    }
+
+    /// Tells a child of this executor of the jobserver of our own, if there is one.
+    pub(super) fn introduce(&self, executor: ExecutorId, workers: u32, command: &mut Command) {
+        let Some(ends) = self.own_ends(executor) else { return };
         let address = format!("{},{}", ends[0].as_raw_fd(), ends[1].as_raw_fd());
         for name in FLAGS {
             let of_task = command.env.iter().rev().find(|(key, _)| key == name);
@@ -188,7 +187,10 @@ impl Admission {
             let flags = makeflags::with_jobserver(&flags.unwrap_or_default(), workers, &address);
             command.env.push((OsString::from(name), flags));
         }
-        Some(Arc::clone(ends))
+    }
+
+    fn own_ends(&self, executor: ExecutorId) -> Option<&Arc<[OwnedFd]>> {
+        self.pools[self.lanes[executor.index()].pool?].ends()
     }
 
     /// Takes a permit if it can be had now; else sees to it that it is tried again.

@@ -230,7 +230,8 @@ impl<'a> Fields<'a> {
 
     pub(super) fn call(&mut self) -> Result<Call, ProtocolError> {
         let function = self.text()?.into();
-        let args = if self.flag()? { Args::Named(self.map()?) } else { Args::List(self.list()?) };
+        let args =
+            if self.flag()? { Args::Named(self.map()?) } else { Args::List(self.list()?.into()) };
         Ok(Call { function, args })
     }
 

@@ -212,7 +212,7 @@ impl Open {
 }
 
 pub(super) fn function_call(function: &str, args: Vec<Value>) -> Work {
-    Work::Call(Call { function: function.into(), args: Args::List(args) })
+    Work::Call(Call { function: function.into(), args: Args::List(args.into()) })
 }
 
 #[derive(Debug, Default)]

@@ -271,3 +271,37 @@ impl Backend for Spy<'_, '_> {
         self.mock.peak_running(executor)
     }
 }
+
+/// One worker, and calls that are ready long before a more urgent one is.
+const URGENT: &str = r#"
+[executor]
+max_workers = 1
+
+[[task]]
+name = "idle"
+call = "echo"
+map = { range = [0, 50] }
+
+[[task]]
+name = "first"
+call = "echo"
+args = [0]
+priority = 2
+
+[[task]]
+name = "urgent"
+call = "echo"
+args = [0]
+priority = 1
+after = ["first"]
+"#;
+
+#[test]
+fn a_call_that_becomes_ready_late_overtakes_what_it_ranks_before() {
+    let job = manifest(URGENT);
+    let mock = Mock::new(|_| (secs(1.0), Outcome::Succeeded(0.into()))).with_widths([1]);
+    let end = Runner::new(&job).run_on(mock);
+    let urgent = job.graph.futures().find(|node| job.graph.name(*node).to_string() == "urgent");
+    let record = end.ledger.record(urgent.unwrap());
+    assert_eq!(record.started, Time::ZERO.after(secs(1.0)));
+}
