@@ -64,6 +64,13 @@ impl Mask {
         }
     }
 
+    /// The set of all signals but those by which the system tells a thread of its own mistakes.
+    pub(crate) fn of_all_but_faults() -> Self {
+        let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
+        let others: Vec<i32> = (1..=64).filter(|signal| !faults.contains(signal)).collect();
+        Self::of(&others)
+    }
+
     /// Blocks these signals in this thread, and in those it will start.
     pub(crate) fn block(&self) {
         // SAFETY: the set is initialized, and the old mask is not asked for.
