@@ -162,6 +162,20 @@ pub struct Setup {
     pub max_tasks_per_child: Option<u32>,
     /// What each worker does first: a function and its arguments.
     pub initializer: Option<(Arc<str>, Vec<Value>)>,
+    /// What is asked of a start beyond a free worker.
+    pub conditions: Conditions,
+}
+
+/// What must hold when something starts on an executor where something runs already.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Conditions {
+    /// The load of the machine is below this.
+    pub max_load: Option<f64>,
+    /// So many bytes of memory are free.
+    pub min_free_memory: Option<u64>,
+    /// Whether a jobserver has a token for it: that of an outer make, or with `true` our own if there is
+    /// none; with `None` only an outer one.
+    pub jobserver: Option<bool>,
 }
 
 /// Something done when a future or the job changes state.

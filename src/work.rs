@@ -167,6 +167,17 @@ pub enum Notice {
         /// Its attempt.
         attempt: u32,
     },
+    /// One more attempt may start on an executor that is guarded.
+    Permit {
+        /// The executor.
+        executor: ExecutorId,
+    },
+    /// A jobserver may have a token. It is meant for the backend that has sent it to itself; nobody else
+    /// hears of it.
+    Token {
+        /// Which of the backend's jobservers.
+        jobserver: usize,
+    },
     /// An executor can run nothing any more. What was handed to it still ends, one by one.
     Broken {
         /// The executor.

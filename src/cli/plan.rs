@@ -5,12 +5,13 @@ use std::io;
 use std::iter::once;
 use std::time::Duration;
 
+use indicatif::HumanBytes;
 use serde::Serialize;
 
 use crate::cli::graph::{Each, label, when_word};
 use crate::graph::{Amount, Executor, Graph, Name, OnReturn, ReturnWhen, Wait, When};
 use crate::id::TaskId;
-use crate::job::Job;
+use crate::job::{Conditions, Job, Setup};
 use crate::plan::{Plan, Step};
 use crate::shape::Text;
 use crate::time::Time;
@@ -34,9 +35,10 @@ pub fn text(job: &Job, plan: &Plan) -> String {
         count(graph.future_count() as usize, "future"),
         count(graph.tasks().len(), "task")
     );
-    for executor in graph.executors() {
+    for (executor, setup) in graph.executors().iter().zip(&job.setups) {
         let workers = count(executor.max_workers as usize, "worker");
-        let _ = writeln!(text, "executor {}: {}, {workers}", executor.name, executor.kind.word());
+        let _ = write!(text, "executor {}: {}, {workers}", executor.name, executor.kind.word());
+        let _ = writeln!(text, "{}", conditions(&setup.conditions));
     }
     let _ = writeln!(text, "wait: {}\n", wait(graph.wait()));
     table(&mut text, graph, &rows(graph, &plan.steps));
@@ -55,7 +57,7 @@ pub fn write_json(out: &mut dyn io::Write, job: &Job, plan: &Plan) -> io::Result
     let body = Body {
         schema: "jobrun.plan/1",
         job: &job.name,
-        executors: Each(|| graph.executors().iter().map(executor)),
+        executors: Each(|| graph.executors().iter().zip(&job.setups).map(executor)),
         steps: Each(|| plan.steps.iter().map(|it| step(graph, it))),
         skipped: Each(|| plan.skipped.iter().map(|it| Text(graph.name(*it)))),
         makespan: plan.makespan.as_secs_f64(),
@@ -85,6 +87,9 @@ struct ExecutorShape<'a> {
     name: &'a str,
     kind: &'static str,
     max_workers: u32,
+    max_load: Option<f64>,
+    min_free_memory: Option<u64>,
+    jobserver: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -97,11 +102,15 @@ struct StepShape<'a> {
     estimate: Option<f64>,
 }
 
-fn executor(executor: &Executor) -> ExecutorShape<'_> {
+fn executor<'a>((executor, setup): (&'a Executor, &Setup)) -> ExecutorShape<'a> {
+    let Conditions { max_load, min_free_memory, jobserver } = setup.conditions;
     ExecutorShape {
         name: &executor.name,
         kind: executor.kind.word(),
         max_workers: executor.max_workers,
+        max_load,
+        min_free_memory,
+        jobserver,
     }
 }
 
@@ -115,6 +124,15 @@ fn step<'a>(graph: &'a Graph, step: &Step) -> StepShape<'a> {
         end: step.end.seconds(),
         estimate: task.estimate.map(|it| it.as_secs_f64()),
     }
+}
+
+/// What is asked of a start beyond a free worker.
+fn conditions(conditions: &Conditions) -> String {
+    let load = conditions.max_load.map(|load| format!(", load below {load}"));
+    let memory = conditions.min_free_memory.map(|bytes| format!(", {} free", HumanBytes(bytes)));
+    let jobserver =
+        conditions.jobserver.map(|on| if on { ", jobserver" } else { ", no jobserver" }.to_owned());
+    [load, memory, jobserver].into_iter().flatten().collect()
 }
 
 fn rows(graph: &Graph, steps: &[Step]) -> Vec<Row> {

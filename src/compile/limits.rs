@@ -9,7 +9,7 @@ use crate::compile::context::Context;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{self, ExecutorKind, ReturnWhen};
 use crate::id::{ExecutorId, ResourceId};
-use crate::job::Setup;
+use crate::job::{Conditions, Setup};
 use crate::manifest::{Executor, Initializer, Spanned, Wait};
 
 /// The name of the executor that `[executor]` describes.
@@ -113,6 +113,15 @@ fn add_executor<'a>(
                 .at(workers.range());
         context.fault(fault);
     }
+    let conditions = Conditions {
+        max_load: executor.max_load.as_ref().map(|load| load.0),
+        min_free_memory: executor.min_free_memory.as_ref().map(|bytes| bytes.0),
+        jobserver: executor.jobserver.as_ref().map(|on| on.value),
+    };
+    if conditions.max_load.is_some_and(|load| load.is_nan() || load <= 0.0) {
+        let fault = Diagnostic::error("wrong-value", "max_load must be greater than 0");
+        context.fault(fault.hint("give a number such as 1.5, or leave it out"));
+    }
     let usual = || usual_workers(kind);
     limits.executor_ids.insert(name, ExecutorId(limits.executors.len() as u32));
     limits.executors.push(graph::Executor {
@@ -125,6 +134,7 @@ fn add_executor<'a>(
     limits.setups.push(Setup {
         max_tasks_per_child: executor.max_tasks_per_child.as_ref().map(|calls| calls.get()),
         initializer: initializer.and_then(|initializer| initialize(context, initializer)),
+        conditions,
     });
 }
 

@@ -2,6 +2,7 @@
 //! of what that tells. Knows nothing of how children are minded.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,16 +38,18 @@ struct Attempt {
 }
 
 impl ChildAttempts {
+    /// None yet; all inherit these descriptors.
     pub(super) fn new(
         clock: Clock,
         files: RunDir,
         workers: Arc<Workers>,
         notices: Sender<Notice>,
+        inherit: Arc<[OwnedFd]>,
     ) -> Self {
         let (attempts, waiting) = (Mutex::default(), AtomicUsize::new(0));
         let office = Arc::new(Office { workers, notices, attempts, waiting });
         let patron = Arc::clone(&office);
-        Self { children: Children::new(clock, files, patron), office }
+        Self { children: Children::new(clock, files, patron).inheriting(inherit), office }
     }
 
     /// What the supervisor calls an attempt of a node.

@@ -1,9 +1,11 @@
 //! The backend of a real run: the clock, the executors of this machine, the channel. Knows nothing
 //! of when what should start.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::executor::Backend;
+use crate::executor::admission::Admission;
 use crate::executor::children::ChildAttempts;
 use crate::executor::pool::{Attempt, Executor, Names};
 use crate::executor::process::{ProcessPool, Rules};
@@ -43,7 +45,8 @@ pub struct Settings {
 }
 
 /// The executors of this machine. Dropping it stops what runs: children and worker processes are
-/// gone when that returns; a call on a thread is asked to end, and nobody waits for it.
+/// gone when that returns, and then the tokens of a jobserver are given back; a call on a thread is
+/// asked to end, and nobody waits for it.
 pub struct Local {
     clock: Clock,
     job: Arc<Job>,
@@ -51,6 +54,8 @@ pub struct Local {
     /// What is to be stopped, in the order in which that was said.
     stops: Vec<(NodeId, u32, Stop)>,
     inbox: Inbox<Notice>,
+    /// The last field, so that nothing runs any more when its tokens go back.
+    admission: Admission,
 }
 
 struct Pool {
@@ -74,10 +79,13 @@ impl Local {
         let names: Names = Arc::new(move |node| job.graph.name(node).to_string());
         let notices = inbox.sender();
         let ids = (0..settings.job.graph.executors().len() as u32).map(ExecutorId);
+        let admission = Admission::new(&settings.job, notices.clone());
+        let pool = |id| Pool::new(id, &settings, &names, &notices, admission.heirloom(id));
         Self {
             clock: settings.clock,
-            pools: ids.map(|id| Pool::new(id, &settings, &names, &notices)).collect(),
+            pools: ids.map(pool).collect(),
             stops: Vec::new(),
+            admission,
             job: settings.job,
             inbox,
         }
@@ -111,7 +119,9 @@ impl Backend for Local {
                     pool.submit();
                 }
             }
-            Work::Run(command) => {
+            Work::Run(mut command) => {
+                let workers = self.job.graph.executor(executor).max_workers;
+                self.admission.introduce(executor, workers, &mut command);
                 let key = ChildAttempts::key(node, attempt);
                 let name = format!("{}-{attempt}", self.job.graph.name(node));
                 let request = Request { key, name, command: *command, timeout, grace, live };
@@ -134,15 +144,38 @@ impl Backend for Local {
         }
     }
 
+    fn is_guarded(&self, executor: ExecutorId) -> bool {
+        self.admission.is_guarded(executor)
+    }
+
+    fn ask(&mut self, executor: ExecutorId) -> bool {
+        self.admission.ask(executor, self.clock.now())
+    }
+
+    fn forgo(&mut self, executor: ExecutorId) {
+        self.admission.forgo(executor);
+    }
+
+    fn give_back(&mut self, executor: ExecutorId) {
+        self.admission.give_back(executor, self.clock.now());
+    }
+
     fn next(&mut self, until: Option<Time>) -> Option<Notice> {
         self.carry_out_stops();
-        // While there is something to hear, calls may go on gathering.
-        if let Some(notice) = self.inbox.try_next() {
-            return Some(notice);
+        loop {
+            if let Some(executor) = self.admission.next_granted() {
+                return Some(Notice::Permit { executor });
+            }
+            match self.hear(until) {
+                Some(Notice::Token { jobserver }) => {
+                    self.admission.called(jobserver, self.clock.now());
+                }
+                None if self.admission.look_at().is_some_and(|at| at <= self.clock.now()) => {
+                    self.admission.look(self.clock.now());
+                }
+                notice => return notice,
+            }
         }
-        self.pools.iter_mut().for_each(Pool::submit);
-        let until = until.and_then(|until| self.clock.instant(until));
-        self.inbox.next(until)
     }
 
     fn peak_running(&self, executor: ExecutorId) -> u32 {
@@ -171,10 +204,27 @@ impl Local {
             Calls::Process(processes) => processes.stop((node, attempt), how),
         }
     }
+
+    /// Waits for mail, no longer than `until`, nor than the machine is left without a look.
+    fn hear(&mut self, until: Option<Time>) -> Option<Notice> {
+        // While there is something to hear, calls may go on gathering.
+        if let Some(notice) = self.inbox.try_next() {
+            return Some(notice);
+        }
+        self.pools.iter_mut().for_each(Pool::submit);
+        let until = [until, self.admission.look_at()].into_iter().flatten().min();
+        self.inbox.next(until.and_then(|until| self.clock.instant(until)))
+    }
 }
 
 impl Pool {
-    fn new(id: ExecutorId, settings: &Settings, names: &Names, notices: &Sender<Notice>) -> Self {
+    fn new(
+        id: ExecutorId,
+        settings: &Settings,
+        names: &Names,
+        notices: &Sender<Notice>,
+        inherit: Arc<[OwnedFd]>,
+    ) -> Self {
         let of_graph = settings.job.graph.executor(id);
         let setup = settings.job.setup(id);
         let initializer = setup.initializer.as_ref().map(|(function, args)| Call {
@@ -187,6 +237,7 @@ impl Pool {
             settings.files.clone(),
             Arc::clone(&workers),
             notices.apart(),
+            inherit,
         );
         let executor = Executor {
             id,

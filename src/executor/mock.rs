@@ -27,11 +27,36 @@ pub enum Obedience {
     Never,
 }
 
+/// Who grants the permits of guarded executors: one at once to whoever asks while none is out, and
+/// beyond that so many in all, each after a while. They are shared by the executors.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    executors: Vec<ExecutorId>,
+    more: u32,
+    delay: Duration,
+    /// Granted and not given back, those on their way included.
+    out: u32,
+    line: VecDeque<ExecutorId>,
+}
+
+impl Guard {
+    /// Guards these executors: at most `1 + more` permits are out at once, and all but the first take
+    /// `delay` to come. They come also to whoever has forgone them by then.
+    pub fn new(
+        executors: impl IntoIterator<Item = ExecutorId>,
+        more: u32,
+        delay: Duration,
+    ) -> Self {
+        Self { executors: executors.into_iter().collect(), more, delay, ..Self::default() }
+    }
+}
+
 /// The backend. Its clock stands still but in [`Backend::next`], which moves it to the next thing
 /// that happens.
 pub struct Mock<'s> {
     script: Script<'s>,
     obedience: Obedience,
+    guard: Guard,
     now: Time,
     lanes: BTreeMap<ExecutorId, Lane>,
     /// By node and attempt: a node may be tried again while an attempt of it that was given up
@@ -82,6 +107,7 @@ impl<'s> Mock<'s> {
         Self {
             script: Box::new(script),
             obedience: Obedience::default(),
+            guard: Guard::default(),
             now: Time::ZERO,
             lanes: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -107,6 +133,13 @@ impl<'s> Mock<'s> {
     #[must_use]
     pub fn with_obedience(mut self, obedience: Obedience) -> Self {
         self.obedience = obedience;
+        self
+    }
+
+    /// Says which starts need a permit, and when there is one.
+    #[must_use]
+    pub fn with_guard(mut self, guard: Guard) -> Self {
+        self.guard = guard;
         self
     }
 
@@ -153,6 +186,19 @@ impl<'s> Mock<'s> {
     fn put(&mut self, at: Time, happening: Happening) {
         self.agenda.push(Reverse((at.max(self.now), self.arranged, happening)));
         self.arranged += 1;
+    }
+
+    /// Lets the next in line have its permit, if there is one to be had.
+    fn grant(&mut self) {
+        let guard = &mut self.guard;
+        if guard.out > guard.more {
+            return;
+        }
+        let delay = if guard.out == 0 { Duration::ZERO } else { guard.delay };
+        if let Some(executor) = guard.line.pop_front() {
+            guard.out += 1;
+            self.arrange(self.now.after(delay), Notice::Permit { executor });
+        }
     }
 
     fn begin(&mut self, start: &Start, takes: Duration, outcome: Outcome) {
@@ -280,6 +326,30 @@ impl Backend for Mock<'_> {
             .iter()
             .map(|(start, ..)| Notice::Recalled { node: start.node, attempt: start.attempt });
         self.outbox.extend(recalled);
+    }
+
+    fn is_guarded(&self, executor: ExecutorId) -> bool {
+        self.guard.executors.contains(&executor)
+    }
+
+    fn ask(&mut self, executor: ExecutorId) -> bool {
+        let guard = &mut self.guard;
+        if guard.out == 0 && guard.line.is_empty() {
+            guard.out = 1;
+            return true;
+        }
+        guard.line.push_back(executor);
+        self.grant();
+        false
+    }
+
+    fn forgo(&mut self, executor: ExecutorId) {
+        self.guard.line.retain(|id| *id != executor);
+    }
+
+    fn give_back(&mut self, _executor: ExecutorId) {
+        self.guard.out -= 1;
+        self.grant();
     }
 
     fn next(&mut self, until: Option<Time>) -> Option<Notice> {

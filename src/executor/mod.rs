@@ -1,6 +1,7 @@
 //! Where attempts run. A backend starts and stops them and tells what became of them; it knows
 //! nothing of the graph, the policies or the observers.
 
+mod admission;
 mod children;
 pub mod local;
 pub mod mock;
@@ -31,6 +32,24 @@ pub trait Backend {
 
     /// Takes back all attempts of an executor that have not started.
     fn recall(&mut self, executor: ExecutorId);
+
+    /// Whether each start on this executor needs a permit. That does not change.
+    fn is_guarded(&self, _executor: ExecutorId) -> bool {
+        false
+    }
+
+    /// Asks for the permit of one start; whether it is granted at once. If not, [`Notice::Permit`]
+    /// follows, but for a request that is forgone. Whoever has given all permits back is granted one
+    /// sooner or later.
+    fn ask(&mut self, _executor: ExecutorId) -> bool {
+        true
+    }
+
+    /// The permit that was asked for is not needed any more. It may be on its way already.
+    fn forgo(&mut self, _executor: ExecutorId) {}
+
+    /// Takes a permit back.
+    fn give_back(&mut self, _executor: ExecutorId) {}
 
     /// Waits for the next notice, no longer than `until`; `None` when that has come. With `None`
     /// there is no bound.

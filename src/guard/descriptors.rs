@@ -15,22 +15,22 @@ use super::sys::Mask;
 
 /// Gives the calling thread a table of descriptors of its own. In it are `keep`, the standard streams,
 /// and what programs that are started from it inherit anyway; everything else is closed there, so that
-/// its other end sees when its owner closes it. No handler of a signal runs on the thread any more, for
-/// it would write to a descriptor of another table.
+/// its other end sees when its owner closes it.
 ///
 /// The caller sees to it that from now on no descriptor is used on this thread that was opened on
-/// another, but for `keep`, and that none that is opened on this one leaves it.
+/// another, but for `keep`, and that none that is opened on this one leaves it. No signal is handled on
+/// this thread any more: a handler writes to a descriptor that it knows by its number.
 ///
 /// # Errors
-/// When the system refuses; then the table is still the common one.
-pub fn separate(keep: BorrowedFd<'_>) -> io::Result<()> {
-    Mask::all().block();
+/// When the system refuses; then the descriptors are as they were.
+pub fn separate(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    Mask::of_all_but_faults().block();
     // SAFETY: changes no memory; by the contract above no number is mistaken for another's.
     if unsafe { libc::unshare(libc::CLONE_FILES) } != 0 {
         return Err(io::Error::last_os_error());
     }
     for fd in foreign().unwrap_or_default() {
-        if fd != keep.as_raw_fd() {
+        if keep.iter().all(|kept| kept.as_raw_fd() != fd) {
             // SAFETY: the table is this thread's own, and by the contract above nobody uses `fd` in it.
             unsafe {
                 libc::close(fd);

@@ -5,7 +5,7 @@
 use std::ffi::{CStr, c_char, c_int};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
 use rustix::process::Pid;
@@ -26,6 +26,9 @@ pub struct Image<'a> {
     pub cwd: Option<&'a CStr>,
     /// Its standard input, output and error.
     pub streams: [BorrowedFd<'a>; 3],
+    /// Descriptors that it inherits, under the numbers that they have here, even if they are closed on
+    /// exec. None of them is a standard stream.
+    pub inherits: &'a [OwnedFd],
 }
 
 /// Strings as the system takes them: one after the other, each ended by a NUL byte.
@@ -81,6 +84,10 @@ pub(super) fn posix_spawn(image: &Image<'_>) -> io::Result<Pid> {
     let mut actions = Actions::new(&mut place)?;
     for (target, stream) in (0..).zip(streams) {
         actions.duplicate(stream, target)?;
+    }
+    for descriptor in image.inherits {
+        // Duplicated to itself, it is no longer closed on exec.
+        actions.duplicate(descriptor.as_fd(), descriptor.as_raw_fd())?;
     }
     if let Some(cwd) = image.cwd {
         actions.change_dir(cwd)?;

@@ -64,17 +64,11 @@ impl Mask {
         }
     }
 
-    /// The set of all signals but those that say that the program itself is wrong.
-    pub(crate) fn all() -> Self {
-        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: `sigfillset` initializes the set.
-        unsafe {
-            libc::sigfillset(set.as_mut_ptr());
-            for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT] {
-                libc::sigdelset(set.as_mut_ptr(), fault);
-            }
-            Self(set.assume_init())
-        }
+    /// The set of all signals but those by which the system tells a thread of its own mistakes.
+    pub(crate) fn of_all_but_faults() -> Self {
+        let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
+        let others: Vec<i32> = (1..=64).filter(|signal| !faults.contains(signal)).collect();
+        Self::of(&others)
     }
 
     /// Blocks these signals in this thread, and in those it will start.

@@ -10,7 +10,7 @@ use crate::manifest::tables::{
     Callback, Defaults, Executor, Initializer, Manifest, Post, Report, Retry, Task, Wait,
 };
 use crate::manifest::values::{
-    ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar,
+    Bytes, ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar,
 };
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
@@ -155,6 +155,29 @@ impl Executor {
         if self.max_workers.is_none() {
             self.broken.push("max_workers = 0");
         }
+        self
+    }
+
+    /// Nothing more starts here while the load of the machine is not below this; what is not above 0 is
+    /// a fault when the job is compiled.
+    #[must_use]
+    pub fn max_load(mut self, load: f64) -> Self {
+        self.max_load = given(Factor(load));
+        self
+    }
+
+    /// Nothing more starts here while fewer bytes of memory are free.
+    #[must_use]
+    pub fn min_free_memory(mut self, bytes: u64) -> Self {
+        self.min_free_memory = given(Bytes(bytes));
+        self
+    }
+
+    /// Whether commands share the workers with the jobs of every make and cargo that they run; with
+    /// `false` the jobserver of a make that runs this program is passed over, too.
+    #[must_use]
+    pub fn jobserver(mut self, on: bool) -> Self {
+        self.jobserver = given(on);
         self
     }
 

@@ -89,6 +89,7 @@ impl Read for String {
 
 impl Read for bool {
     const WHAT: &'static str = "true or false";
+    const HINT: Option<&'static str> = Some("write true or false, without quotes");
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         node.get_ref().as_bool().or_else(|| reader.wrong_type(node))

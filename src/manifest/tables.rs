@@ -15,7 +15,7 @@ use crate::manifest::place::{Entries, Given, Items};
 use crate::manifest::reader::{Info, Node, Read, Reader};
 use crate::manifest::table::{self, Custom, Table, table};
 use crate::manifest::values::{
-    ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar,
+    Bytes, ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar,
 };
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
@@ -76,6 +76,13 @@ table! {
         /// At most so many futures run here at once. Default: for `thread` the CPUs and 4 more, 32
         /// at most; for `process` the CPUs.
         pub max_workers: Given<NonZeroU32> = 4,
+        /// Nothing more starts here while the load of the machine is not below this. One may always run.
+        pub max_load: Given<Factor> = 8.0,
+        /// Nothing more starts here while less memory is free. One may always run.
+        pub min_free_memory: Given<Bytes> = "2GiB",
+        /// `true`: commands share the workers with the jobs of every make and cargo that they run.
+        /// `false`: the jobserver of a make that runs jobrun is passed over.
+        pub jobserver: Given<bool> = true,
         /// `process`: a worker process is replaced after so many calls.
         pub max_tasks_per_child: Given<NonZeroU32> = 100,
         /// A call that each worker makes first; if it fails, the executor is broken.
@@ -300,6 +307,10 @@ impl Custom for Executor {
         ("parallel", "max_workers"),
         ("parallelism", "max_workers"),
         ("concurrency", "max_workers"),
+        ("load", "max_load"),
+        ("load_average", "max_load"),
+        ("memfree", "min_free_memory"),
+        ("min_memory", "min_free_memory"),
         ("type", "kind"),
         ("init", "initializer"),
     ];

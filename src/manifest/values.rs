@@ -30,6 +30,10 @@ pub struct Quantity {
     pub bytes: bool,
 }
 
+/// A number of bytes above 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
 /// A factor above 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Factor(pub f64);
@@ -137,6 +141,30 @@ impl Read for Quantity {
     }
 }
 
+impl Read for Bytes {
+    const WHAT: &'static str = "a size";
+    const HINT: Option<&'static str> =
+        Some("write a string with a unit, such as \"8GiB\", or a number of bytes");
+
+    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let bytes = match node.get_ref() {
+            DeValue::String(text) => match units::size(text) {
+                Ok(bytes) => bytes,
+                Err(UnitError::Negative) => 0,
+                Err(error) => return unit_fault(error, "a size", node, reader),
+            },
+            DeValue::Integer(number) => u64::try_from(integer(number, node, reader)?).unwrap_or(0),
+            _ => return reader.wrong_type(node),
+        };
+        if bytes > 0 {
+            return Some(Self(bytes));
+        }
+        let message = format!("{} must be greater than 0", reader.key_text());
+        let hint = "give a size, such as \"8GiB\", or leave the key out".to_owned();
+        reader.wrong_value(node.span(), message, Some(hint))
+    }
+}
+
 impl Read for NonZeroU32 {
     const WHAT: &'static str = "a whole number";
 
@@ -168,7 +196,8 @@ impl Read for Factor {
             return Some(Self(number));
         }
         let message = format!("{} must be greater than 0", reader.key_text());
-        reader.wrong_value(node.span(), message, None)
+        let hint = "give a number such as 1.5, or leave the key out".to_owned();
+        reader.wrong_value(node.span(), message, Some(hint))
     }
 }
 
@@ -472,6 +501,12 @@ schema! {
         ],
     };
     Quantity, "Quantity" => {
+        "oneOf": [
+            { "type": "string", "pattern": "^\\s*[0-9.]+\\s*([kKmMgGtT][iI]?)?[bB]?\\s*$" },
+            { "type": "integer", "minimum": 1 },
+        ],
+    };
+    Bytes, "Bytes" => {
         "oneOf": [
             { "type": "string", "pattern": "^\\s*[0-9.]+\\s*([kKmMgGtT][iI]?)?[bB]?\\s*$" },
             { "type": "integer", "minimum": 1 },

@@ -72,11 +72,17 @@ impl<'a, B: Backend> Driver<'a, B> {
     ) -> Self {
         let spans = Spans::new(job, &facts.run_id, facts.traceparent.as_deref());
         let callbacks = callbacks.within(spans.job().clone(), spans.trace().clone());
+        let options = Options { seed: facts.seed(), ahead: 0 };
+        let mut schedule = Schedule::new(&job.graph, options);
+        let executors = (0..job.graph.executors().len() as u32).map(ExecutorId);
+        for executor in executors.filter(|id| backend.is_guarded(*id)) {
+            schedule.guard(executor);
+        }
         Self {
             job,
             facts,
             backend,
-            schedule: Schedule::new(&job.graph, Options { seed: facts.seed(), ahead: 0 }),
+            schedule,
             ledger: Ledger::new(&job.graph),
             live: observers.iter().any(|observer| observer.wants_output()),
             observers,
@@ -163,6 +169,13 @@ impl<'a, B: Backend> Driver<'a, B> {
                 self.start(node, attempt, ready, &units, ahead);
             }
             Action::Stop { node, attempt, how } => self.stop(node, attempt, how),
+            Action::Ask { executor } => {
+                if self.backend.ask(executor) {
+                    self.schedule.permit(self.now, executor);
+                }
+            }
+            Action::Forgo { executor } => self.backend.forgo(executor),
+            Action::GiveBack { executor } => self.backend.give_back(executor),
             Action::Settle { node, state, cause } => self.settle(node, state, cause),
             Action::Retry { node, attempt, at } => self.retry(node, attempt, at),
             Action::GroupReturned { task, how } => {
@@ -295,6 +308,8 @@ impl<'a, B: Backend> Driver<'a, B> {
             }
             Notice::Ended(done) => self.ended(done),
             Notice::Recalled { node, attempt } => self.recalled(node, attempt),
+            Notice::Permit { executor } => self.schedule.permit(self.now, executor),
+            Notice::Token { .. } => {}
             Notice::Broken { executor, message } => self.broke(executor, message),
             Notice::Warning(message) => self.emit(Event::Warning { message }),
             Notice::Signal(signal) => self.interrupted(signal),

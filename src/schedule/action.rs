@@ -1,6 +1,6 @@
 //! What the schedule is told of an end, and what it wants done. Plain data.
 
-use crate::id::{NodeId, ResourceId, TaskId};
+use crate::id::{ExecutorId, NodeId, ResourceId, TaskId};
 use crate::outcome::{Cause, Failure, Return, State};
 use crate::time::Time;
 use crate::work::Stop;
@@ -48,6 +48,22 @@ pub enum Action {
         attempt: u32,
         /// How hard.
         how: Stop,
+    },
+    /// A node could start on a guarded executor if it had a permit. To be answered with `permit`, now or
+    /// later; not asked again before that, but perhaps forgone.
+    Ask {
+        /// The executor.
+        executor: ExecutorId,
+    },
+    /// The permit that was asked for is not needed any more. If it comes all the same, it is given back.
+    Forgo {
+        /// The executor.
+        executor: ExecutorId,
+    },
+    /// A permit is free again: its attempt is over, or nothing could start when it came.
+    GiveBack {
+        /// The executor.
+        executor: ExecutorId,
     },
     /// A future reached its final state. Given exactly once for each. A future may be failed by the
     /// schedule alone: if its executor broke before it ran, or before it ended.

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use crate::id::{ExecutorId, NodeId};
+use crate::schedule::action::Action;
 use crate::schedule::limits::{Limits, Units};
 use crate::schedule::order::{RankBag, RankSet};
+use crate::schedule::permits::Permits;
 use crate::schedule::plan::{Plan, Traits};
 
 /// The ready nodes, and what the ones in flight hold.
@@ -14,6 +16,8 @@ pub struct Dispatch {
     /// One for each executor.
     lanes: Vec<Lane>,
     limits: Limits,
+    /// Whether any executor is.
+    guarded: bool,
     /// On all executors together.
     in_flight: u32,
     /// Whether an exclusive node is in flight.
@@ -53,6 +57,7 @@ struct Lane {
     calls: u32,
     max_workers: u32,
     ahead: u32,
+    permits: Permits,
 }
 
 impl Dispatch {
@@ -65,10 +70,12 @@ impl Dispatch {
             calls: 0,
             max_workers,
             ahead,
+            permits: Permits::default(),
         };
         Self {
             lanes: plan.graph.executors().iter().map(|it| lane(it.max_workers)).collect(),
             limits: Limits::new(plan.graph),
+            guarded: false,
             in_flight: 0,
             alone: false,
             imminent: RankBag::new(plan.graph.node_count()),
@@ -77,9 +84,47 @@ impl Dispatch {
         }
     }
 
-    /// So many plain nodes more than it has workers are handed to an executor.
+    /// So many plain nodes more than it has workers are handed to an executor; none to one whose starts
+    /// take permits.
     pub fn set_ahead(&mut self, executor: ExecutorId, ahead: u32) {
-        self.lanes[executor.index()].ahead = ahead;
+        let lane = &mut self.lanes[executor.index()];
+        lane.ahead = if lane.permits.is_guarded() { 0 } else { ahead };
+    }
+
+    /// Every start on this executor takes a permit from now on. Nothing is handed over ahead there: a
+    /// permit is for what runs.
+    pub fn guard(&mut self, executor: ExecutorId) {
+        let lane = &mut self.lanes[executor.index()];
+        lane.permits.guard();
+        lane.ahead = 0;
+        self.guarded = true;
+    }
+
+    /// A permit came.
+    pub fn permit(&mut self, executor: ExecutorId) {
+        self.lanes[executor.index()].permits.add();
+    }
+
+    /// A permit to be given back before anything else starts, if there is one.
+    pub fn spent_permit(&mut self) -> Option<Action> {
+        self.find_permits(Permits::give_back_spent)
+    }
+
+    /// What is to be said about permits when nothing can start. Permits are asked for first: only if
+    /// none is, everybody was asked whether he needs one.
+    pub fn permit_errand(&mut self) -> Option<Action> {
+        self.find_permits(Permits::ask).or_else(|| self.find_permits(Permits::let_go))
+    }
+
+    fn find_permits<T>(
+        &mut self,
+        mut look: impl FnMut(&mut Permits, ExecutorId) -> Option<T>,
+    ) -> Option<T> {
+        if !self.guarded {
+            return None;
+        }
+        let mut lanes = self.lanes.iter_mut().enumerate();
+        lanes.find_map(|(id, lane)| look(&mut lane.permits, ExecutorId(id as u32)))
     }
 
     /// A node became ready.
@@ -100,6 +145,9 @@ impl Dispatch {
     /// Takes the next node that may start, if there is one; it is in flight from then on.
     /// `hurries` says which plain tasks may be handed over before a worker is free.
     pub fn next(&mut self, plan: &Plan<'_>, hurries: impl Fn(&Traits) -> bool) -> Option<Pick> {
+        if self.guarded {
+            self.lanes.iter_mut().for_each(|lane| lane.permits.reset());
+        }
         if self.alone || self.lanes.iter().all(Lane::is_full) {
             return None;
         }
@@ -112,6 +160,13 @@ impl Dispatch {
                 return None;
             }
             if traits.exclusive && passed.is_some() || !self.has_room(traits, rank, &hurries) {
+                passed = Some(rank);
+            } else if self.lacks_permit(traits) && self.limits.suffice(plan.graph, node) {
+                let is_on_its_way = self.lanes[traits.executor.index()].permits.want();
+                // One that comes at once is for this node, before anybody worse takes what it needs.
+                if traits.exclusive || !is_on_its_way {
+                    return None;
+                }
                 passed = Some(rank);
             } else if let Some(pick) = self.claim(plan, node, *traits) {
                 return Some(pick);
@@ -172,6 +227,10 @@ impl Dispatch {
                 && hurries(traits)
     }
 
+    fn lacks_permit(&self, traits: &Traits) -> bool {
+        self.guarded && self.lanes[traits.executor.index()].permits.are_missing()
+    }
+
     fn best_after(&self, passed: Option<u32>) -> Option<u32> {
         let heads = self.lanes.iter().filter_map(|lane| lane.ready.first());
         heads.filter(|&rank| passed.is_none_or(|passed| rank > passed)).min()
@@ -184,6 +243,7 @@ impl Dispatch {
         let lane = &mut self.lanes[traits.executor.index()];
         let ahead = lane.in_flight >= lane.max_workers;
         lane.in_flight += 1;
+        lane.permits.use_one();
         lane.calls += u32::from(traits.call);
         self.in_flight += 1;
         self.alone = traits.exclusive;
@@ -204,6 +264,7 @@ impl Dispatch {
     fn vacate(&mut self, plan: &Plan<'_>, node: NodeId, traits: Traits, units: Units) {
         let lane = &mut self.lanes[traits.executor.index()];
         lane.in_flight -= 1;
+        lane.permits.end_one();
         lane.calls -= u32::from(traits.call);
         self.in_flight -= 1;
         if traits.exclusive {

@@ -59,6 +59,12 @@ impl Limits {
         Some(units)
     }
 
+    /// Whether a node could take what it uses.
+    pub fn suffice(&self, graph: &Graph, node: NodeId) -> bool {
+        let rank = graph.rank(node);
+        uses(graph, node).iter().all(|&(id, amount)| self.pools[id.index()].has(amount, rank))
+    }
+
     /// Gives back what a node took.
     pub fn give(&mut self, graph: &Graph, node: NodeId, units: Units) {
         for &(id, amount) in uses(graph, node) {

@@ -12,6 +12,7 @@ mod group;
 mod limits;
 mod node;
 mod order;
+mod permits;
 mod plan;
 mod retry;
 mod wait;
@@ -113,6 +114,12 @@ impl<'g> Schedule<'g> {
         }
     }
 
+    /// Says, before the run begins, that each start on this executor needs a permit: see
+    /// [`Action::Ask`].
+    pub fn guard(&mut self, executor: ExecutorId) {
+        self.dispatch.guard(executor);
+    }
+
     /// The run begins.
     pub fn start(&mut self, now: Time) {
         self.now = now;
@@ -191,6 +198,12 @@ impl<'g> Schedule<'g> {
         self.conclude();
     }
 
+    /// One more attempt may start on a guarded executor.
+    pub fn permit(&mut self, now: Time, executor: ExecutorId) {
+        self.now = now;
+        self.dispatch.permit(executor);
+    }
+
     /// The user asks the run to stop: the job's wait returns, and what it looks at is cancelled. What
     /// stands outside still runs.
     pub fn interrupt(&mut self, now: Time) {
@@ -250,7 +263,8 @@ impl<'g> Schedule<'g> {
                 return Some(action);
             }
         }
-        self.next_start()
+        let spent = self.dispatch.spent_permit();
+        spent.or_else(|| self.next_start()).or_else(|| self.dispatch.permit_errand())
     }
 
     /// Whether every future has its final state, every wait returned, and every action was taken.

@@ -24,6 +24,8 @@ pub(crate) struct World {
     /// for, and would spawn alone from then on.
     pub(crate) share: usize,
     pub(crate) limit: OpenFiles,
+    /// What every child inherits beyond its streams.
+    pub(crate) inherit: Arc<[OwnedFd]>,
 }
 
 impl World {

@@ -23,6 +23,7 @@ mod token;
 mod worker;
 
 use std::num::NonZero;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -58,8 +59,23 @@ impl Children {
         let most = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_SHARDS);
         let queue = Arc::new(Queue::default());
         let share = patron.width().div_ceil(most);
-        let world = World { clock, files, patron, queue, share, limit: Arc::default() };
+        let world = World {
+            clock,
+            files,
+            patron,
+            queue,
+            share,
+            limit: Arc::default(),
+            inherit: Arc::new([]),
+        };
         Self { world, shards: Mutex::default(), most }
+    }
+
+    /// With these descriptors for all children to inherit, under the numbers that they have here.
+    #[must_use]
+    pub fn inheriting(mut self, descriptors: Arc<[OwnedFd]>) -> Self {
+        self.world.inherit = descriptors;
+        self
     }
 
     /// Starts a child as soon as its patron has room for it.

@@ -56,7 +56,9 @@ impl Shard {
         let thread = builder.spawn(move || {
             // All that it opens it closes, and it tells others of paths alone. Where it cannot have a
             // table of its own, it is slower.
-            let _ = guard::separate(its_door.bell.as_fd());
+            let inherited = world.inherit.iter().map(OwnedFd::as_fd);
+            let keep: Vec<_> = inherited.chain([its_door.bell.as_fd()]).collect();
+            let _ = guard::separate(&keep);
             match Minder::new(world, its_door) {
                 Ok(minder) => {
                     drop(tell);
@@ -136,7 +138,7 @@ impl Minder {
         // Edge triggered, so that nobody has to read it.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, &door.bell, Token::BELL.data(), flags)?;
-        let spawner = Spawner::new(Arc::clone(&world.limit));
+        let spawner = Spawner::new(Arc::clone(&world.limit), Arc::clone(&world.inherit));
         Ok(Self {
             world,
             door,

@@ -34,6 +34,8 @@ pub(crate) struct Spawner {
     /// What children read that read nothing.
     null: Option<OwnedFd>,
     limit: OpenFiles,
+    /// What every child inherits beyond its streams.
+    inherit: Arc<[OwnedFd]>,
 }
 
 /// The limit of open files that children inherit, once this process has raised its own. Shared by
@@ -51,9 +53,16 @@ pub(crate) struct Spawned {
 }
 
 impl Spawner {
-    pub(crate) fn new(limit: OpenFiles) -> Self {
+    pub(crate) fn new(limit: OpenFiles, inherit: Arc<[OwnedFd]>) -> Self {
         let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-        Self { path, found: HashMap::new(), base: Environment::inherited(), null: None, limit }
+        Self {
+            path,
+            found: HashMap::new(),
+            base: Environment::inherited(),
+            null: None,
+            limit,
+            inherit,
+        }
     }
 
     /// Starts a child in a process group of its own.
@@ -83,6 +92,7 @@ impl Spawner {
         let env = self.base.with(&command.env)?;
         let cwd = command.cwd.as_os_str();
         let cwd = if cwd.is_empty() { None } else { Some(CString::new(cwd.as_bytes())?) };
+        let inherit = Arc::clone(&self.inherit);
         let text = command.stdin.as_deref().map(input).transpose()?;
         let stdin = match &text {
             Some(text) => text.as_fd(),
@@ -96,6 +106,7 @@ impl Spawner {
             env: &env,
             cwd: cwd.as_deref(),
             streams: [stdin, its_stdout.as_fd(), its_stderr.as_fd()],
+            inherits: &inherit,
         })?;
         // A pipe that takes this call for a pipe cannot refuse it.
         let _ = ioctl_fionbio(&stdout, true);

@@ -43,6 +43,7 @@ pub fn spawn_worker(program: &Path, args: &[OsString]) -> io::Result<Worker> {
         env: &Environment::inherited().with(&[])?,
         cwd: None,
         streams: [its_stdin.as_fd(), its_stdout.as_fd(), its_stderr.as_fd()],
+        inherits: &[],
     })?;
     Ok(Worker { process: Process::new(pid), stdin, stdout, stderr })
 }

@@ -133,7 +133,17 @@ impl Story {
                 command.env_remove(name);
             }
         }
-        for name in ["CI", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TRACEPARENT", "RUST_LOG"] {
+        for name in [
+            "CI",
+            "NO_COLOR",
+            "CLICOLOR",
+            "CLICOLOR_FORCE",
+            "TRACEPARENT",
+            "RUST_LOG",
+            "MAKEFLAGS",
+            "MAKELEVEL",
+            "CARGO_MAKEFLAGS",
+        ] {
             command.env_remove(name);
         }
         command.env("JOBRUN_STATE_DIR", self.path("state"));

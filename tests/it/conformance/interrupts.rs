@@ -42,3 +42,32 @@ fn a_run_that_is_interrupted_stops_its_children_cleans_up_and_reports() {
         }
     }
 }
+
+/// A handler writes to a descriptor by its number, and threads that mind children have other
+/// descriptors under these numbers.
+#[test]
+fn no_thread_that_minds_children_handles_signals() {
+    let story = on("thread", 1, "[[task]]\nname = \"t\"\nrun = [\"cat\", \"gate\"]\n");
+    let gate = story.gate("gate");
+    let running = story.spawn();
+    let held = gate.reached();
+    let guard = running.pid().as_raw_nonzero();
+    let read = |path: String| std::fs::read_to_string(path).unwrap();
+    let runner = read(format!("/proc/{guard}/task/{guard}/children"));
+    let threads = std::fs::read_dir(format!("/proc/{}/task", runner.trim())).unwrap();
+    let mut minders = 0;
+    for thread in threads.map(|it| it.unwrap().path()) {
+        if read(format!("{}/comm", thread.display())) == "jobrun-children\n" {
+            minders += 1;
+            let status = read(format!("{}/status", thread.display()));
+            let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+            let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
+            for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+                assert_ne!(blocked & 1 << (signal.as_raw() - 1), 0, "{signal:?}");
+            }
+        }
+    }
+    assert_eq!(minders, 1);
+    drop(held);
+    running.end().expect(0);
+}

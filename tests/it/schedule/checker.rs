@@ -24,11 +24,20 @@ pub struct Checker<'g> {
     /// Given up but still busy, by attempt.
     abandoned: BTreeMap<(NodeId, u32), Units>,
     broken: Vec<ExecutorId>,
+    guarded: BTreeMap<ExecutorId, Permits>,
     signals: u32,
     /// How often all that could be done was done.
     rests: usize,
     /// Counts what was seen, so that before and after can be told apart.
     step: usize,
+}
+
+/// What an executor has of permits.
+#[derive(Default)]
+struct Permits {
+    /// Granted and not given back.
+    out: usize,
+    asked: bool,
 }
 
 type Units = Vec<(ResourceId, Vec<u32>)>;
@@ -56,7 +65,7 @@ struct Group {
 }
 
 impl<'g> Checker<'g> {
-    pub fn new(graph: &'g Graph, options: Options) -> Self {
+    pub fn new(graph: &'g Graph, options: Options, guarded: Vec<ExecutorId>) -> Self {
         let mut checker = Self {
             graph,
             options,
@@ -67,6 +76,7 @@ impl<'g> Checker<'g> {
             ahead: Vec::new(),
             abandoned: BTreeMap::new(),
             broken: Vec::new(),
+            guarded: guarded.into_iter().map(|id| (id, Permits::default())).collect(),
             signals: 0,
             rests: 0,
             step: 0,
@@ -100,6 +110,12 @@ impl<'g> Checker<'g> {
 
     pub fn broke(&mut self, executor: ExecutorId) {
         self.broken.push(executor);
+    }
+
+    pub fn permitted(&mut self, executor: ExecutorId) {
+        let permits = self.guarded.get_mut(&executor).expect("is guarded");
+        permits.out += 1;
+        permits.asked = false;
     }
 
     pub fn signal(&mut self) {
@@ -146,6 +162,19 @@ impl<'g> Checker<'g> {
                 self.ahead.extend(ahead.then_some(*node));
                 self.flying.push((*node, units.clone()));
                 self.check_width(self.task(*node).executor);
+                self.check_permits(self.task(*node).executor);
+            }
+            Action::Ask { executor } => {
+                assert!(!self.is_asked(*executor), "it is asked once");
+                self.guarded.get_mut(executor).expect("is guarded").asked = true;
+            }
+            Action::Forgo { executor } => {
+                assert!(self.is_asked(*executor), "only what was asked for is forgone");
+                self.guarded.get_mut(executor).expect("is guarded").asked = false;
+            }
+            Action::GiveBack { executor } => {
+                self.guarded.get_mut(executor).expect("is guarded").out -= 1;
+                self.check_permits(*executor);
             }
             Action::Stop { node, attempt, how } => {
                 assert!(self.is_flying(*node), "only what is in flight is stopped");
@@ -199,6 +228,13 @@ impl<'g> Checker<'g> {
 
     fn check_rest(&self, now: Time) {
         self.check_stopped();
+        for (id, permits) in &self.guarded {
+            assert_eq!(permits.out, self.busy_on(*id).count(), "no permit lies idle");
+            let on_it = |node: &NodeId| self.task(*node).executor == *id;
+            let could = self.futures.keys().any(|node| on_it(node) && self.is_ready(now, *node));
+            let could = could && self.busy_on(*id).count() < self.width(*id);
+            assert!(!permits.asked || could, "nobody asks in vain");
+        }
         for &node in self.futures.keys().filter(|node| self.futures[node].end.is_none()) {
             let task = self.task(node);
             let refused = self.is_refused(task);
@@ -206,14 +242,17 @@ impl<'g> Checker<'g> {
         }
         let busy = self.flying.len() + self.abandoned.len();
         let ready: Vec<NodeId> = self.ready(now).collect();
-        assert!(busy > 0 || ready.is_empty(), "somebody could start");
+        // Perhaps for an exclusive one, which is due this very moment.
+        let asks = self.guarded.values().any(|permits| permits.asked);
+        assert!(busy > 0 || ready.is_empty() || asks, "somebody could start");
         // Here what is due now may be ready already.
         let mut exclusive = self.futures.keys().filter(|node| self.task(**node).exclusive);
         if !exclusive.any(|node| self.is_ready(now, *node)) && !self.is_alone() {
             for node in ready.iter().filter(|node| self.task(**node).uses.is_empty()) {
                 let executor = self.task(*node).executor;
-                let width = self.graph.executor(executor).max_workers as usize;
-                assert!(self.busy_on(executor).count() >= width, "a worker is idle");
+                let width = self.width(executor);
+                let is_full = self.busy_on(executor).count() >= width;
+                assert!(is_full || self.is_asked(executor), "a worker is idle");
             }
         }
         for id in self.groups.keys().filter(|id| self.groups[id].returned.is_none()) {
@@ -228,6 +267,7 @@ impl<'g> Checker<'g> {
 
     pub fn at_the_end(&self) {
         assert!(self.flying.is_empty(), "nothing is in flight that was not given up");
+        assert!(self.guarded.values().all(|it| !it.asked), "nobody waits for a permit");
         assert!(self.futures.values().all(|it| it.end.is_some()), "every future has an end");
         assert!(self.groups.values().all(|it| it.returned.is_some()), "every group returned");
         assert!(self.job.is_some(), "the job returned");
@@ -241,10 +281,11 @@ impl<'g> Checker<'g> {
         assert_eq!(attempt, self.futures[&node].attempts + 1);
         assert!(!self.is_broken(node), "nothing starts on a broken executor");
         assert!(!self.is_called_off(node), "nothing starts that was called off");
-        let width = self.graph.executor(task.executor).max_workers as usize;
+        let width = self.width(task.executor);
         let busy = self.busy_on(task.executor).count();
         assert!(busy < width + self.options.ahead as usize, "too many are in flight");
         assert_eq!(ahead, busy >= width);
+        assert!(!ahead || !self.guarded.contains_key(&task.executor), "a permit is for what runs");
         assert!(
             !ahead || self.may_hurry(node),
             "it must not be handed over before a worker is free"
@@ -261,7 +302,7 @@ impl<'g> Checker<'g> {
 
     /// Calls and children wait for a worker in different places that do not know of each other.
     fn check_width(&self, executor: ExecutorId) {
-        let width = self.graph.executor(executor).max_workers as usize;
+        let width = self.width(executor);
         let busy = self.busy_on(executor).count();
         let calls = self.busy_on(executor).filter(|node| self.task(*node).call).count();
         assert!(busy <= width || calls == 0 || calls == busy, "calls and children wait at once");
@@ -278,6 +319,19 @@ impl<'g> Checker<'g> {
                 assert!(died || rank < self.graph.rank(other), "{other:?} ought to start first");
             }
         }
+    }
+
+    fn check_permits(&self, executor: ExecutorId) {
+        let Some(permits) = self.guarded.get(&executor) else { return };
+        assert!(self.busy_on(executor).count() <= permits.out, "each start has a permit");
+    }
+
+    fn width(&self, executor: ExecutorId) -> usize {
+        self.graph.executor(executor).max_workers as usize
+    }
+
+    fn is_asked(&self, executor: ExecutorId) -> bool {
+        self.guarded.get(&executor).is_some_and(|permits| permits.asked)
     }
 
     fn check_stopped(&self) {

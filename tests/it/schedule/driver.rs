@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use jobrun::executor::Backend;
-use jobrun::executor::mock::{Mock, Obedience};
+use jobrun::executor::mock::{Guard, Mock, Obedience};
 use jobrun::functions::Context;
 use jobrun::id::{ExecutorId, NodeId};
 use jobrun::job::Job;
@@ -143,6 +143,32 @@ fn the_same_manifest_has_the_same_events_in_the_same_order() {
         for _ in 0..3 {
             assert_eq!(run(interrupted), first);
         }
+    }
+}
+
+#[test]
+fn a_run_whose_starts_need_permits_does_the_same_work() {
+    let job = manifest(BUSY);
+    for (more, delay) in [(0, 0.0), (1, 0.5), (1, 3.0)] {
+        let run = || {
+            let widths = job.graph.executors().iter().map(|it| it.max_workers);
+            let guard = Guard::new([ExecutorId(0)], more, secs(delay));
+            events(&job, Mock::new(play).with_widths(widths).with_guard(guard))
+        };
+        let first = run();
+        let count = |event: &str| first.iter().filter(|it| it["event"] == event).count();
+        assert_eq!(count("finished"), job.graph.future_count() as usize);
+        assert_eq!(run(), first);
+        let (mut running, mut most) = (0_u32, 0);
+        for event in &first {
+            match event["event"].as_str().unwrap() {
+                "started" => running += 1,
+                "finished" | "retry" => running = running.saturating_sub(1),
+                _ => {}
+            }
+            most = most.max(running);
+        }
+        assert!(most <= 1 + more, "{most} ran at once");
     }
 }
 

@@ -30,6 +30,10 @@ fn cases() -> u32 {
 
 fn jobs() -> impl Strategy<Value = Job> {
     let shape = (vec(tasks(), 1..9), waits(), 1_u32..4, 0_u32..3, any::<u64>());
+    let guard = option::weighted(
+        0.5,
+        (select(vec![&[0][..], &[1], &[0, 1]]), 0_u32..4, (0_u32..3).prop_map(f64::from)),
+    );
     let trouble = (
         vec((0_u32..20).prop_map(f64::from), 0..3),
         option::weighted(0.1, ((0_u32..15).prop_map(f64::from), 0_u32..2)),
@@ -37,7 +41,7 @@ fn jobs() -> impl Strategy<Value = Job> {
         select(vec![OnWorkerDeath::Fail, OnWorkerDeath::Retry, OnWorkerDeath::Break]),
         0_u32..4,
     );
-    (shape, trouble).prop_map(|((tasks, wait, workers, ahead, seed), trouble)| {
+    (shape, trouble, guard).prop_map(|((tasks, wait, workers, ahead, seed), trouble, guard)| {
         let (signals, broken, obedience, death, rage) = trouble;
         let named = tasks.iter().enumerate().map(|(at, (spec, after))| {
             let mut spec = spec.clone();
@@ -63,6 +67,9 @@ fn jobs() -> impl Strategy<Value = Job> {
         // Who sends signals early is served early; most jobs are left alone.
         for at in signals.iter().filter(|at| **at > 4.0) {
             job = job.signal(*at - 5.0);
+        }
+        if let Some((executors, more, delay)) = guard {
+            job = job.guard(executors, more, delay);
         }
         if let Some((at, executor)) = broken {
             job = job.breaks(at, executor);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobrun::executor::Backend;
-use jobrun::executor::mock::{Mock, Obedience};
+use jobrun::executor::mock::{Guard, Mock, Obedience};
 use jobrun::graph::{
     Executor, ExecutorKind, Graph, OnReturn, OnWorkerDeath, Resource, Retry, ReturnWhen, Size,
     Task, Wait, When,
@@ -178,6 +178,7 @@ pub struct Job {
     wait: Wait,
     options: Options,
     obedience: Obedience,
+    guard: Guard,
     special: BTreeMap<(String, u32), (Duration, How)>,
     script: Option<Script>,
     signals: Vec<f64>,
@@ -194,6 +195,7 @@ impl Job {
             wait: Wait::default(),
             options: Options::default(),
             obedience: Obedience::AtOnce,
+            guard: Guard::default(),
             special: BTreeMap::new(),
             script: None,
             signals: Vec::new(),
@@ -244,6 +246,13 @@ impl Job {
 
     pub fn obedience(mut self, obedience: Obedience) -> Self {
         self.obedience = obedience;
+        self
+    }
+
+    /// Starts on these executors need a permit. There are `1 + more` in all, and all but the first take
+    /// so long to come.
+    pub fn guard(mut self, executors: &[u32], more: u32, seconds: f64) -> Self {
+        self.guard = Guard::new(executors.iter().copied().map(ExecutorId), more, secs(seconds));
         self
     }
 
@@ -304,7 +313,8 @@ impl Job {
         let graph = self.graph();
         let mut mock = Mock::new(|start: &Start| self.play(&graph, start))
             .with_widths(graph.executors().iter().map(|it| it.max_workers))
-            .with_obedience(self.obedience);
+            .with_obedience(self.obedience)
+            .with_guard(self.guard.clone());
         for &at in &self.signals {
             mock.arrange(Time::ZERO.after(secs(at)), Notice::Signal(2));
         }
@@ -341,6 +351,7 @@ impl fmt::Debug for Job {
             .field("wait", &self.wait)
             .field("options", &self.options)
             .field("obedience", &self.obedience)
+            .field("guard", &self.guard)
             .field("signals", &self.signals)
             .field("breaks", &self.breaks)
             .finish_non_exhaustive()
@@ -371,11 +382,17 @@ struct Sim<'g, 's> {
 
 impl<'g, 's> Sim<'g, 's> {
     fn new(graph: &'g Graph, options: Options, mock: Mock<'s>) -> Self {
+        let executors = (0..graph.executors().len() as u32).map(ExecutorId);
+        let guarded: Vec<ExecutorId> = executors.filter(|id| mock.is_guarded(*id)).collect();
+        let mut schedule = Schedule::new(graph, options);
+        for id in &guarded {
+            schedule.guard(*id);
+        }
         Self {
             graph,
-            schedule: Schedule::new(graph, options),
+            schedule,
             mock,
-            checker: Checker::new(graph, options),
+            checker: Checker::new(graph, options, guarded),
             timeouts: BTreeSet::new(),
             current: BTreeMap::new(),
             abandoned: BTreeSet::new(),
@@ -431,6 +448,9 @@ impl<'g, 's> Sim<'g, 's> {
         match action {
             Action::Start { node, attempt, .. } => self.start(*node, *attempt),
             Action::Stop { node, attempt, how } => self.mock.stop(*node, *attempt, *how),
+            Action::Ask { executor } if self.mock.ask(*executor) => self.permit(*executor),
+            Action::Forgo { executor } => self.mock.forgo(*executor),
+            Action::GiveBack { executor } => self.mock.give_back(*executor),
             _ => {}
         }
     }
@@ -454,9 +474,15 @@ impl<'g, 's> Sim<'g, 's> {
         });
     }
 
+    fn permit(&mut self, executor: ExecutorId) {
+        self.checker.permitted(executor);
+        self.schedule.permit(self.mock.now(), executor);
+    }
+
     fn hear(&mut self, notice: Notice) {
         let now = self.mock.now();
         match notice {
+            Notice::Permit { executor } => self.permit(executor),
             Notice::Ended(done) if self.abandoned.remove(&(done.node, done.attempt)) => {
                 self.checker.freed(done.node, done.attempt);
                 self.schedule.freed(now, done.node, done.attempt);
@@ -536,6 +562,9 @@ impl<'g, 's> Sim<'g, 's> {
             Action::Stop { node, how: Stop::Recall, .. } => format!("recall {}", name(*node)),
             Action::Stop { node, how: Stop::Stop, .. } => format!("stop {}", name(*node)),
             Action::Stop { node, how: Stop::Kill, .. } => format!("kill {}", name(*node)),
+            Action::Ask { executor } => format!("ask {}", executor.0),
+            Action::Forgo { executor } => format!("forgo {}", executor.0),
+            Action::GiveBack { executor } => format!("give back {}", executor.0),
             Action::Settle { node, state, cause } => {
                 let cause = match cause {
                     None => String::new(),

@@ -4,5 +4,6 @@
 mod edges;
 mod ends;
 mod limits;
+mod permits;
 mod retries;
 mod waits;
