@@ -31,7 +31,9 @@ pub(crate) struct Child {
     pub(crate) pidfd: Option<OwnedFd>,
     pub(crate) stdout: Output,
     pub(crate) stderr: Output,
-    live: bool,
+    pub(crate) live: bool,
+    /// Whether its streams are watched, so that they are read before it ends.
+    pub(crate) watched: bool,
     pub(crate) started: Time,
     pub(crate) exited: Option<Time>,
     pub(crate) timeout: Option<Duration>,
@@ -91,6 +93,7 @@ impl Child {
             stdout: output(spawned.stdout),
             stderr: output(spawned.stderr),
             live: request.live,
+            watched: false,
             started,
             exited: None,
             timeout: request.timeout,
@@ -139,7 +142,9 @@ impl Child {
                 Err(Errno::AGAIN) => return,
                 Err(Errno::INTR) => continue,
                 Ok(_) | Err(_) => {
-                    let _ = epoll::delete(epoll, fd);
+                    if self.watched {
+                        let _ = epoll::delete(epoll, fd);
+                    }
                     output.fd = None;
                     return;
                 }
@@ -153,7 +158,7 @@ impl Child {
                 let bytes = data.into();
                 let _ = patron.tell(self.key, ChildEvent::Output { stream, bytes });
             }
-            if data.len() < buffer.len() {
+            if data.len() < buffer.len() && self.exited.is_none() {
                 // Nothing more for now; if there is, epoll says so.
                 return;
             }
@@ -163,7 +168,8 @@ impl Child {
     /// Kills what is left of its group, reaps it and says how it ended. Its process has ended.
     pub(crate) fn finish(mut self, epoll: BorrowedFd<'_>, clock: Clock) -> ChildEnd {
         self.signal(libc::SIGKILL);
-        for fd in [&self.stdout.fd, &self.stderr.fd].into_iter().flatten() {
+        let open = [&self.stdout.fd, &self.stderr.fd].into_iter().flatten();
+        for fd in open.filter(|_| self.watched) {
             let _ = epoll::delete(epoll, fd);
         }
         let status = self.process.wait();

@@ -38,7 +38,11 @@ const SCARCE_TRIES: u32 = 10;
 const SCARCE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a patron in no hurry waits for its reminder.
-const REMINDER: Duration = Duration::from_millis(1);
+const REMINDER: Duration = Duration::from_millis(2);
+
+/// How long a child runs before anybody reads what it writes. Most end sooner, and what they wrote lies
+/// in the pipe by then; one that fills the pipe waits no longer than that, once.
+const UNREAD: Duration = Duration::from_millis(2);
 
 /// A running shard. Dropping it kills its children.
 pub(crate) struct Shard {
@@ -116,6 +120,9 @@ struct Minder {
     later: Vec<(Time, Waiting)>,
     places: Vec<Place>,
     free: Vec<u32>,
+    /// The places of children whose streams are not watched yet, each with its generation, and when
+    /// they will be; the first one first.
+    unwatched: VecDeque<(Time, u32, u32)>,
     by_key: HashMap<u64, u32>,
     /// One at most for each child: what it means depends on the child's phase.
     deadlines: BTreeSet<(Time, u32)>,
@@ -148,6 +155,7 @@ impl Minder {
             later: Vec::new(),
             places: Vec::new(),
             free: Vec::new(),
+            unwatched: VecDeque::new(),
             by_key: HashMap::new(),
             deadlines: BTreeSet::new(),
             scarce_until: Time::ZERO,
@@ -259,28 +267,45 @@ impl Minder {
             self.places.push(Place::default());
             self.places.len() as u32 - 1
         });
-        let token = |part| Token { place, generation: self.generation(place), part };
-        for (part, fd) in [(Part::Stdout, &child.stdout.fd), (Part::Stderr, &child.stderr.fd)] {
-            if let Some(fd) = fd {
-                self.watch(fd, token(part));
-            }
-        }
-        match &child.pidfd {
-            Some(pidfd) => self.watch(pidfd, token(Part::Process)),
-            None => self.await_elsewhere(child.pid(), token(Part::Process)),
-        }
+        let generation = self.generation(place);
+        let token = Token { place, generation, part: Part::Process };
+        let pidfd = child.pidfd.as_ref();
+        pidfd.map_or_else(
+            || self.await_elsewhere(child.pid(), token),
+            |pidfd| self.watch(pidfd, token),
+        );
         let (key, pid, started) = (child.key, child.pid(), child.started);
         child.deadline = child.timeout.map(|timeout| started.after(timeout));
         self.deadlines.extend(child.deadline.map(|deadline| (deadline, place)));
         self.by_key.insert(key, place);
         self.door.load.store(self.by_key.len(), Ordering::Relaxed);
+        let live = child.live;
         self.places[place as usize].child = Some(Box::new(child));
+        if live {
+            self.watch_streams(place);
+        } else {
+            self.unwatched.push_back((started.after(UNREAD), place, generation));
+        }
         self.tell(key, ChildEvent::Started { pid, at: started });
     }
 
     fn watch(&self, fd: &OwnedFd, token: Token) {
         // It fails for want of kernel memory alone; then the child is killed by its timeout.
         let _ = epoll::add(&self.epoll, fd, token.data(), epoll::EventFlags::IN);
+    }
+
+    /// From now on the streams of a child are read as it writes.
+    fn watch_streams(&mut self, place: u32) {
+        let generation = self.generation(place);
+        let Some(child) = self.child(place).filter(|child| !child.watched) else { return };
+        child.watched = true;
+        let Some(at) = self.places.get(place as usize) else { return };
+        let Some(child) = &at.child else { return };
+        for (part, output) in [(Part::Stdout, &child.stdout), (Part::Stderr, &child.stderr)] {
+            if let Some(fd) = &output.fd {
+                self.watch(fd, Token { place, generation, part });
+            }
+        }
     }
 
     /// Waits for a process on a thread of its own, where there is no pidfd to be had.
@@ -338,7 +363,8 @@ impl Minder {
         let again = self.later.iter().map(|(due, _)| *due);
         let spawn = self.waiting.front().map(|_| Time::ZERO).into_iter().chain(again).min();
         let spawn = spawn.map(|due| due.max(self.scarce_until));
-        child.into_iter().chain(spawn).chain(self.reminder).min()
+        let watch = self.unwatched.front().map(|(due, ..)| *due);
+        [child, spawn, watch, self.reminder].into_iter().flatten().min()
     }
 
     fn handle(&mut self, token: Token) {
@@ -375,9 +401,13 @@ impl Minder {
         if let Some(pidfd) = pidfd {
             let _ = epoll::delete(&self.epoll, &pidfd);
         }
-        self.set_deadline(place, Some(deadline));
         self.read(place, Stream::Stdout);
         self.read(place, Stream::Stderr);
+        if self.child(place).is_some_and(|child| child.progress() == Progress::Going) {
+            // Something it has started may still write.
+            self.set_deadline(place, Some(deadline));
+            self.watch_streams(place);
+        }
     }
 
     /// Ends a child whose process has ended and whose output is complete.
@@ -391,6 +421,15 @@ impl Minder {
         if self.reminder.is_some_and(|due| due <= self.now()) {
             self.reminder = None;
             self.world.patron.remind();
+        }
+        while let Some((due, place, generation)) = self.unwatched.front().copied() {
+            if self.generation(place) == generation {
+                if due > self.now() {
+                    break;
+                }
+                self.watch_streams(place);
+            }
+            self.unwatched.pop_front();
         }
         while let Some((time, place)) = self.deadlines.first().copied() {
             if time > self.now() {
