@@ -22,10 +22,10 @@ mod spawn;
 mod token;
 mod worker;
 
-use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+
+use rustix::thread::sched_getaffinity;
 
 pub(crate) use capture::Capture;
 pub use end::{ChildEnd, How, describe_exit};
@@ -56,7 +56,9 @@ impl Children {
     /// No children yet. `clock` dates what is told to `patron`; output too large for memory goes to
     /// `files`.
     pub fn new(clock: Clock, files: RunDir, patron: Arc<dyn Patron>) -> Self {
-        let most = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_SHARDS);
+        // The quota of a container, which is slow to find out, matters little to so few.
+        let cpus = sched_getaffinity(None).map_or(1, |cpus| cpus.count() as usize);
+        let most = cpus.clamp(1, MAX_SHARDS);
         let queue = Arc::new(Queue::default());
         let share = patron.width().div_ceil(most);
         let world = World {
