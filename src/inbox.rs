@@ -52,6 +52,11 @@ impl<T> Inbox<T> {
         Sender::new(Arc::clone(&self.shared))
     }
 
+    /// Whether all that was taken has been read, so that the next look is a new one.
+    pub fn is_read(&self) -> bool {
+        self.taken.is_empty()
+    }
+
     /// What came next, if there is something.
     pub fn try_next(&mut self) -> Option<T> {
         if self.taken.is_empty() {

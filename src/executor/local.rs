@@ -49,6 +49,8 @@ pub struct Settings {
 /// asked to end, and nobody waits for it.
 pub struct Local {
     clock: Clock,
+    /// When there was mail last. What was in it had happened by then.
+    now: Time,
     job: Arc<Job>,
     pools: Vec<Pool>,
     /// What is to be stopped, in the order in which that was said.
@@ -83,6 +85,7 @@ impl Local {
         let pool = |id| Pool::new(id, &settings, &names, &notices, admission.heirloom(id));
         Self {
             clock: settings.clock,
+            now: settings.clock.now(),
             pools: ids.map(pool).collect(),
             stops: Vec::new(),
             admission,
@@ -93,8 +96,9 @@ impl Local {
 }
 
 impl Backend for Local {
+    /// The clock is read once for all that came at once.
     fn now(&self) -> Time {
-        self.clock.now()
+        self.now
     }
 
     fn start(&mut self, start: Start) {
@@ -207,13 +211,17 @@ impl Local {
 
     /// Waits for mail, no longer than `until`, nor than the machine is left without a look.
     fn hear(&mut self, until: Option<Time>) -> Option<Notice> {
+        let is_new = self.inbox.is_read();
         // While there is something to hear, calls may go on gathering.
-        if let Some(notice) = self.inbox.try_next() {
-            return Some(notice);
+        let notice = self.inbox.try_next().or_else(|| {
+            self.pools.iter_mut().for_each(Pool::submit);
+            let until = [until, self.admission.look_at()].into_iter().flatten().min();
+            self.inbox.next(until.and_then(|until| self.clock.instant(until)))
+        });
+        if is_new {
+            self.now = self.clock.now();
         }
-        self.pools.iter_mut().for_each(Pool::submit);
-        let until = [until, self.admission.look_at()].into_iter().flatten().min();
-        self.inbox.next(until.and_then(|until| self.clock.instant(until)))
+        notice
     }
 }
 
