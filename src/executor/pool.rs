@@ -175,12 +175,8 @@ impl Queue {
     }
 }
 
-/// Takes an attempt out of a queue. Who takes back many does so from the front or from
-/// the back, so both are looked at first.
+/// Takes an attempt out of a queue. Who takes back many begins with the last.
 pub(super) fn remove(attempts: &mut VecDeque<Attempt>, id: Id) -> Option<Attempt> {
-    let len = attempts.len();
-    (0..len.div_ceil(2))
-        .flat_map(|near| [near, len - 1 - near])
-        .find(|&place| attempts[place].id() == id)
-        .and_then(|place| attempts.remove(place))
+    let place = attempts.iter().rposition(|attempt| attempt.id() == id)?;
+    attempts.remove(place)
 }

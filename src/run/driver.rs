@@ -338,6 +338,10 @@ impl<'a, B: Backend> Driver<'a, B> {
     /// Goes by how long futures take: short ones may wait in the executor, so that they need no round
     /// trip each, and long ones may not, so that they start in order.
     fn keep_pace(&mut self, done: &Done) {
+        if done.worker == 0 {
+            // It never ran, which tells nothing about those that will.
+            return;
+        }
         let executor = self.job.graph.task(self.job.graph.task_of(done.node)).executor;
         match self.paces[executor.index()].saw(done.ended.since(done.started)) {
             None => {}

@@ -75,15 +75,11 @@ impl Queue {
         !lock(&self.0).is_empty()
     }
 
-    /// Takes one out, wherever it is. Who takes back many does so from the front or from the back, so
-    /// both are looked at first.
+    /// Takes one out. Who takes back many begins with the last.
     pub(crate) fn remove(&self, key: u64) -> Option<Request> {
         let mut queue = lock(&self.0);
-        let len = queue.len();
-        (0..len.div_ceil(2))
-            .flat_map(|near| [near, len - 1 - near])
-            .find(|&place| queue[place].key == key)
-            .and_then(|place| queue.remove(place))
+        let place = queue.iter().rposition(|request| request.key == key)?;
+        queue.remove(place)
     }
 }
 

@@ -17,7 +17,7 @@ use jobrun::functions::Context;
 use jobrun::id::{ExecutorId, NodeId};
 use jobrun::outcome::{Failure, FailureKind, Outcome};
 use jobrun::value::Value;
-use jobrun::work::{Notice, ResultKind, Stop, Work};
+use jobrun::work::{Command, Notice, ResultKind, Stop, Work};
 
 use bench::{Bench, function_call, ints};
 
@@ -76,6 +76,25 @@ fn what_has_not_started_is_taken_back() {
         open.stop(0, Stop::Stop);
         assert_eq!(open.until(1).outcome(0), Outcome::Cancelled);
         assert_eq!(open.one("echo", ints([1])), Outcome::Succeeded(1.into()), "and there is more");
+    }
+}
+
+#[test]
+fn all_that_has_not_started_is_taken_back_at_once() {
+    for bench in Bench::both(1) {
+        let mut open = bench.open();
+        for node in 0..20 {
+            open.start(node, "sleep", vec!["1day".into()]);
+        }
+        open.started(0);
+        open.local.recall(ExecutorId(0));
+        assert_eq!(open.until(19).recalled, (1..20).collect(), "the running one goes on");
+        // It has the only worker, which children wait for as well.
+        for node in 20..23 {
+            open.start_work(node, script("true"));
+        }
+        open.local.recall(ExecutorId(0));
+        assert_eq!(open.until(3).recalled, (20..23).collect());
     }
 }
 
@@ -355,18 +374,7 @@ fn children_and_calls_share_the_numbers_of_the_workers() {
     let mut open = Bench::threads(2).open();
     open.start(0, "sleep", vec!["1day".into()]);
     open.started(0);
-    open.start_work(
-        1,
-        Work::Run(Box::new(jobrun::work::Command {
-            program: "/bin/sh".into(),
-            args: vec!["-c".into(), "echo $JOBRUN_WORKER".into()],
-            env: vec![],
-            cwd: "/".into(),
-            stdin: None,
-            ok_exit: Arc::new([0]),
-            result: ResultKind::Text,
-        })),
-    );
+    open.start_work(1, script("echo $JOBRUN_WORKER"));
     let done = loop {
         if let Notice::Ended(done) = open.next() {
             break done;
@@ -377,4 +385,17 @@ fn children_and_calls_share_the_numbers_of_the_workers() {
     assert_eq!(open.local.peak_running(ExecutorId(0)), 2);
     open.stop(0, Stop::Stop);
     assert_eq!(open.until(1).outcome(0), Outcome::Cancelled);
+}
+
+/// A child whose result is what it prints.
+fn script(script: &str) -> Work {
+    Work::Run(Box::new(Command {
+        program: "/bin/sh".into(),
+        args: vec!["-c".into(), script.into()],
+        env: vec![],
+        cwd: "/".into(),
+        stdin: None,
+        ok_exit: Arc::new([0]),
+        result: ResultKind::Text,
+    }))
 }

@@ -276,21 +276,26 @@ impl Backend for Spy<'_, '_> {
     }
 }
 
-/// One worker, and calls that are ready long before a more urgent one is.
+/// One worker, and calls so short that many of them wait in the executor, long before a more urgent
+/// one is ready.
 const URGENT: &str = r#"
 [executor]
 max_workers = 1
 
 [[task]]
-name = "idle"
+name = "warm"
 call = "echo"
-map = { range = [0, 50] }
+map = { range = [0, 10] }
 
 [[task]]
 name = "first"
 call = "echo"
 args = [0]
-priority = 2
+
+[[task]]
+name = "idle"
+call = "echo"
+map = { range = [0, 50] }
 
 [[task]]
 name = "urgent"
@@ -303,9 +308,59 @@ after = ["first"]
 #[test]
 fn a_call_that_becomes_ready_late_overtakes_what_it_ranks_before() {
     let job = manifest(URGENT);
-    let mock = Mock::new(|_| (secs(1.0), Outcome::Succeeded(0.into()))).with_widths([1]);
+    let mock = Mock::new(|_| (MOMENT, Outcome::Succeeded(0.into()))).with_widths([1]);
     let end = Runner::new(&job).run_on(mock);
-    let urgent = job.graph.futures().find(|node| job.graph.name(*node).to_string() == "urgent");
-    let record = end.ledger.record(urgent.unwrap());
-    assert_eq!(record.started, Time::ZERO.after(secs(1.0)));
+    assert_eq!(started(&end, "urgent"), Time::ZERO.after(11 * MOMENT));
+}
+
+/// One worker, many short calls, and a long one among them.
+const LONG: &str = r#"
+[executor]
+max_workers = 1
+
+[[task]]
+name = "short"
+call = "echo"
+map = { range = [0, 10] }
+
+[[task]]
+name = "long"
+call = "echo"
+args = [0]
+
+[[task]]
+name = "late"
+call = "echo"
+args = [0]
+after = ["long"]
+
+[[task]]
+name = "rest"
+call = "echo"
+map = { range = [0, 50] }
+"#;
+
+#[test]
+fn what_waits_in_an_executor_is_taken_back_when_futures_turn_out_long() {
+    let job = manifest(LONG);
+    let long = named(&job, "long");
+    let script = |start: &Start| {
+        let takes = if start.node == long { secs(3600.0) } else { MOMENT };
+        (takes, Outcome::Succeeded(0.into()))
+    };
+    let end = Runner::new(&job).run_on(Mock::new(script).with_widths([1]));
+    // The one that was next in line has begun when the driver hears of the long one's end.
+    assert_eq!(started(&end, "rest[0]"), Time::ZERO.after(10 * MOMENT + secs(3600.0)));
+    assert!(started(&end, "late") < started(&end, "rest[1]"));
+}
+
+/// So short that many may wait in the executor.
+const MOMENT: Duration = Duration::from_micros(1);
+
+fn named(job: &Job, name: &str) -> NodeId {
+    job.graph.futures().find(|node| job.graph.name(*node).to_string() == name).unwrap()
+}
+
+fn started(end: &Finished, name: &str) -> Time {
+    end.ledger.record(named(&end.job, name)).started
 }
