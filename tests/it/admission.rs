@@ -268,20 +268,27 @@ fn under_make_the_limit_is_that_of_make_and_all_tokens_come_back() {
     assert!(!end.stderr.contains("token"), "{}", end.stderr);
 }
 
-#[test]
-fn a_make_inside_jobrun_inside_make_has_the_same_limit() {
-    if !require("make") {
-        return;
-    }
-    let makefile = "run:\n\t+@$(JOBRUN) job.toml\n";
-    let tasks = "[[task]]\nname = \"t\"\nrun = [\"make\", \"-s\", \"-f\", \"inner.mk\"]\n";
-    let story = make(&["-j3"], makefile, &executor("thread", 6, "", tasks));
+/// A task that is a make of three targets, each of which waits at a gate.
+const MAKES: &str = "[[task]]\nname = \"t\"\nrun = [\"make\", \"-s\", \"-f\", \"inner.mk\"]\n";
+
+/// The make inside has all three workers, and nobody complains.
+fn three_run_at_once(story: Story) {
     let inner = gates(&story, &["g0", "g1", "g2"]);
     let running = story.spawn();
     pass(&inner, 3);
     let end = running.end();
     end.expect(0);
     assert!(!end.stderr.contains("jobserver"), "{}", end.stderr);
+}
+
+#[test]
+fn a_make_inside_jobrun_inside_make_has_the_same_limit() {
+    if !require("make") {
+        return;
+    }
+    let makefile = "run:\n\t+@$(JOBRUN) job.toml\n";
+    let story = make(&["-j3"], makefile, &executor("thread", 6, "", MAKES));
+    three_run_at_once(story);
 }
 
 #[test]
@@ -314,14 +321,8 @@ fn a_make_inside_may_use_the_workers_that_are_free() {
     if !require("make") {
         return;
     }
-    let tasks = "[[task]]\nname = \"t\"\nrun = [\"make\", \"-s\", \"-f\", \"inner.mk\"]\n";
-    let story = serving(3, tasks);
-    let inner = gates(&story, &["g0", "g1", "g2"]);
-    let running = story.spawn();
-    pass(&inner, 3);
-    let end = running.end();
-    end.expect(0);
-    assert!(!end.stderr.contains("jobserver"), "{}", end.stderr);
+    let story = serving(3, MAKES);
+    three_run_at_once(story);
 }
 
 #[test]
