@@ -26,6 +26,7 @@ fn call() -> ToWorker<'static> {
         call: Cow::Owned(Call {
             function: "sum_to".into(),
             args: Args::List(vec![10_000_000.into()].into()),
+            dir: None,
         }),
     }
 }

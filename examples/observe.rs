@@ -30,8 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     jobrun::init(&functions)?;
 
     let source = Arc::new(Source::new("race.toml", MANIFEST));
-    let job = load(&source, &functions, &Options::default())
-        .map_err(|faults| faults.render(&source, false))?;
+    let job =
+        load(&source, &functions, &Options::default()).map_err(|faults| faults.render(false))?;
     let finished = Runner::new(&Arc::new(job)).functions(functions).observer(Commentator).run()?;
     say(&format!("the race {}", finished.exit.word()));
     Ok(())

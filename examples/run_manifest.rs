@@ -22,7 +22,7 @@ fn main() -> io::Result<ExitCode> {
     let source = Arc::new(Source::new(&path, std::fs::read_to_string(&path)?));
     let job = match load(&source, &functions, &Options::default()) {
         Ok(job) => Arc::new(job),
-        Err(faults) => return Err(io::Error::other(faults.render(&source, false))),
+        Err(faults) => return Err(io::Error::other(faults.render(false))),
     };
     let finished = Runner::new(&job).functions(functions).run()?;
     json::write_results(&mut io::stdout(), &finished.view())?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::graph::Graph;
 use crate::id::{NodeId, ResourceId};
-use crate::job::{Action, ArgsSpec, CallbackAction, CommandSpec, Job, ProgramSpec};
+use crate::job::{Action, ArgsSpec, CallbackAction, CommandSpec, Job, Place, ProgramSpec};
 use crate::outcome::{Failure, FailureKind};
 use crate::template::{Scope, Template, TemplateError};
 use crate::value::Value;
@@ -42,6 +42,8 @@ pub struct Occasion<'a> {
     pub state: &'a str,
     /// The W3C trace context of its span; none is set if it is empty.
     pub traceparent: &'a str,
+    /// Where the callback is declared.
+    pub place: Place,
 }
 
 /// Binds the nodes of one job in one run.
@@ -72,9 +74,10 @@ impl<'a> Binder<'a> {
         let item = self.job.item(attempt.node);
         let scope = self.scope(Some(attempt.node), item.as_ref());
         let spec = self.job.spec(self.job.graph.task_of(attempt.node));
+        let dir = self.job.origin.included_dir(spec.place);
         let work = match &spec.action {
             Action::Call { function, args } => {
-                call(function, args, item.as_ref(), &scope).map(Work::Call)
+                call(function, args, item.as_ref(), &scope, dir).map(Work::Call)
             }
             Action::Run(command) => {
                 let mut facts = self.facts(Some(attempt.node), item.as_ref(), attempt.traceparent);
@@ -82,7 +85,7 @@ impl<'a> Binder<'a> {
                 facts.extend(attempt.units.iter().map(|(resource, units)| {
                     (self.slots[resource.index()].clone(), joined(units).into())
                 }));
-                self.command(command, &scope, facts).map(|it| Work::Run(Box::new(it)))
+                self.command(command, &scope, facts, dir).map(|it| Work::Run(Box::new(it)))
             }
         };
         work.map_err(|message| Failure::new(FailureKind::Template, message))
@@ -100,17 +103,18 @@ impl<'a> Binder<'a> {
         let item = occasion.node.and_then(|node| self.job.item(node));
         let scope =
             Scope { future: Some(occasion.payload), ..self.scope(occasion.node, item.as_ref()) };
+        let dir = self.job.origin.included_dir(occasion.place);
         match action {
             CallbackAction::Log(line) => {
                 line.line(&scope).map(CallbackWork::Log).map_err(in_key("log"))
             }
             CallbackAction::Do(Action::Call { function, args }) => {
-                call(function, args, Some(occasion.payload), &scope).map(CallbackWork::Call)
+                call(function, args, Some(occasion.payload), &scope, dir).map(CallbackWork::Call)
             }
             CallbackAction::Do(Action::Run(command)) => {
                 let mut facts = self.facts(occasion.node, item.as_ref(), occasion.traceparent);
                 facts.push(var("JOBRUN_STATE", occasion.state));
-                let mut command = self.command(command, &scope, facts)?;
+                let mut command = self.command(command, &scope, facts, dir)?;
                 command.stdin.get_or_insert_with(|| occasion.payload.to_string().into_bytes());
                 Ok(CallbackWork::Run(command))
             }
@@ -155,6 +159,7 @@ impl<'a> Binder<'a> {
         spec: &CommandSpec,
         scope: &Scope<'_>,
         facts: Vec<(OsString, OsString)>,
+        dir: Option<&Arc<Path>>,
     ) -> Result<Command, String> {
         let (program, args) = argv(&spec.program, scope)?;
         let mut env = Vec::with_capacity(spec.env.len() + facts.len() + 1);
@@ -171,17 +176,24 @@ impl<'a> Binder<'a> {
             program,
             args,
             env,
-            cwd: self.cwd(spec, scope)?,
+            cwd: self.cwd(spec, scope, dir)?,
             stdin: stdin.transpose()?.map(String::into_bytes),
             ok_exit: Arc::clone(&spec.ok_exit),
             result: spec.result,
         })
     }
 
-    fn cwd(&self, spec: &CommandSpec, scope: &Scope<'_>) -> Result<PathBuf, String> {
+    /// Relative to the folder of the file that says so: `dir`, or the job's.
+    fn cwd(
+        &self,
+        spec: &CommandSpec,
+        scope: &Scope<'_>,
+        dir: Option<&Arc<Path>>,
+    ) -> Result<PathBuf, String> {
+        let dir = dir.map_or(self.job.origin.dir.as_path(), |dir| dir);
         let dir = match &spec.cwd {
-            Some(cwd) => self.job.origin.dir.join(piece(cwd, scope, "cwd")?),
-            None => self.job.origin.dir.clone(),
+            Some(cwd) => dir.join(piece(cwd, scope, "cwd")?),
+            None => dir.to_owned(),
         };
         Ok(if dir.as_os_str().is_empty() { Path::new(".").to_owned() } else { dir })
     }
@@ -211,6 +223,7 @@ fn call(
     args: &ArgsSpec,
     item: Option<&Value>,
     scope: &Scope<'_>,
+    dir: Option<&Arc<Path>>,
 ) -> Result<Call, String> {
     let args = match args {
         ArgsSpec::Item => Args::List(item.cloned().into_iter().collect()),
@@ -229,7 +242,7 @@ fn call(
                 .collect::<Result<_, String>>()?,
         ),
     };
-    Ok(Call { function: Arc::clone(function), args })
+    Ok(Call { function: Arc::clone(function), args, dir: dir.cloned() })
 }
 
 /// A POST; without a body of its own it carries `future`. A string is sent as it is, anything else

@@ -1,5 +1,5 @@
-//! Faults of a text: where, what is wrong, what to do; and how they are shown. Knows nothing of
-//! what the text means.
+//! Faults of texts: where, what is wrong, what to do; and how they are shown. Knows nothing of
+//! what the texts mean.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,23 +7,9 @@ use std::ops::Range;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
-/// A text and the name under which people know it.
-#[derive(Clone, Debug, Default)]
-pub struct Source {
-    name: String,
-    text: String,
-    /// Where each line starts.
-    lines: Vec<usize>,
-}
+use crate::source::Place;
 
-/// A place in a [`Source`], both counted from 1, columns in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// The line.
-    pub line: usize,
-    /// The column.
-    pub column: usize,
-}
+pub use crate::source::{Position, Source, Sources};
 
 /// One thing that is wrong, so that nothing can run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +18,7 @@ pub struct Diagnostic {
     pub code: &'static str,
     /// What is wrong, in one line.
     pub message: String,
-    /// The bytes of the source that are wrong; `None` if it is not about a place.
+    /// The bytes that are wrong; `None` if it is not about a place.
     pub span: Option<Range<usize>>,
     /// A few words at that place.
     pub label: Option<String>,
@@ -45,70 +31,32 @@ pub struct Diagnostic {
 /// A further place that has to do with a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// The bytes of the source.
+    /// The bytes.
     pub span: Range<usize>,
     /// A few words at that place.
     pub label: String,
 }
 
-/// What is wrong with one source, collected.
+/// What is wrong with some texts, collected.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     list: Vec<Diagnostic>,
+    /// The texts that their places are in.
+    sources: Sources,
 }
 
-impl Source {
-    /// The text of `name`, which is a path as the user gave it, or another name in `<>`.
-    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        let text = text.into();
-        let after_newline = text.match_indices('\n').map(|(at, _)| at + 1);
-        let lines = std::iter::once(0).chain(after_newline).collect();
-        Self { name: name.into(), text, lines }
-    }
-
-    /// The text that these bytes are in UTF-8.
-    ///
-    /// # Errors
-    /// If they are not, with the place of the first byte that is wrong in the message.
-    pub fn from_utf8(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, Box<Diagnostic>> {
-        String::from_utf8(bytes).map(|text| Self::new(name, text)).map_err(|error| {
-            let valid = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..valid].split(|byte| *byte == b'\n').count();
-            let fault =
-                Diagnostic::error("not-utf8", format!("this is not UTF-8 text (line {line})"))
-                    .hint("save the file in the encoding UTF-8");
-            Box::new(fault)
-        })
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The text.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The line and column of a byte; the end of the text for one beyond it.
-    pub fn position(&self, byte: usize) -> Position {
-        let byte = self.text.floor_char_boundary(byte);
-        let line = self.line(byte);
-        let start = self.line_start(line);
-        Position { line, column: self.text[start..byte].chars().count() + 1 }
-    }
-
-    /// The line of a byte, counted from 1; the last line for one beyond the text.
-    pub fn line(&self, byte: usize) -> usize {
-        self.lines.partition_point(|&start| start <= byte)
-    }
-
-    /// Where a line that is counted from 1 starts; the end of the text for one beyond it.
-    fn line_start(&self, line: usize) -> usize {
-        let index = line.saturating_sub(1);
-        self.lines.get(index).copied().unwrap_or(self.text.len())
-    }
+/// The text that some bytes are in UTF-8.
+///
+/// # Errors
+/// If they are not, with the place of the first byte that is wrong in the message.
+pub fn utf8(bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..valid].split(|byte| *byte == b'\n').count();
+        let fault = Diagnostic::error("not-utf8", format!("this is not UTF-8 text (line {line})"))
+            .hint("save the file in the encoding UTF-8");
+        Box::new(fault)
+    })
 }
 
 impl Diagnostic {
@@ -161,15 +109,15 @@ impl Diagnostic {
     }
 
     /// Where it is; `None` if it is not about a place.
-    pub fn position(&self, source: &Source) -> Option<Position> {
-        self.span.as_ref().map(|span| source.position(span.start))
+    pub fn place<'a>(&self, sources: &'a Sources) -> Option<Place<'a>> {
+        sources.place(self.span.as_ref()?)
     }
 
     /// How people are shown it: the message, its place with the lines of the source, and what to
     /// do. With `color`, in ANSI colours. Control characters of the source are made visible.
-    pub fn render(&self, source: &Source, color: bool) -> String {
+    pub fn render(&self, sources: &Sources, color: bool) -> String {
         let title = Level::ERROR.primary_title(visible(&self.message)).id(self.code);
-        let group = Group::with_title(title).elements(self.snippets(source));
+        let group = Group::with_title(title).elements(self.snippets(sources));
         let group = match &self.hint {
             Some(hint) => group.element(Level::HELP.message(visible(hint))),
             None => group,
@@ -178,18 +126,25 @@ impl Diagnostic {
         renderer.decor_style(DecorStyle::Ascii).term_width(WIDTH).render(&[group])
     }
 
-    /// Its places in the source, each with its line. Places that are close share a snippet, so that
+    /// Its places in the sources, each with its line. Places that are close share a snippet, so that
     /// the eye sees them together.
-    fn snippets<'a>(&'a self, source: &'a Source) -> Vec<Snippet<'a, Annotation<'a>>> {
-        let Some(span) = &self.span else { return Vec::new() };
-        let mut main = vec![Place::new(source, span, self.label.as_deref(), true)];
+    fn snippets<'a>(&'a self, sources: &'a Sources) -> Vec<Snippet<'a, Annotation<'a>>> {
+        let main = self.span.as_ref().and_then(|span| {
+            let source = sources.of(span.start)?;
+            Some((source, Mark::new(source, span, self.label.as_deref(), true)))
+        });
+        let Some((source, first)) = main else { return Vec::new() };
+        let mut main = vec![first];
         let mut apart = Vec::new();
         for note in &self.notes {
-            let place = Place::new(source, &note.span, Some(&note.label), false);
-            let near = main.iter().any(|other| other.line.abs_diff(place.line) <= NEAR_LINES);
-            if near { main.push(place) } else { apart.push(vec![place]) }
+            let Some(other) = sources.of(note.span.start) else { continue };
+            let mark = Mark::new(other, &note.span, Some(&note.label), false);
+            let near = other.base() == source.base()
+                && main.iter().any(|other| other.line.abs_diff(mark.line) <= NEAR_LINES);
+            if near { main.push(mark) } else { apart.push((other, vec![mark])) }
         }
-        std::iter::once(main).chain(apart).map(|places| snippet(source, &places)).collect()
+        let all = std::iter::once((source, main)).chain(apart);
+        all.map(|(source, marks)| snippet(source, &marks)).collect()
     }
 }
 
@@ -199,41 +154,34 @@ const WIDTH: usize = 140;
 /// Places so many lines apart are shown together.
 const NEAR_LINES: usize = 8;
 
-/// What is underlined in one line of the source.
-struct Place<'a> {
+/// What is underlined in one line of a source.
+struct Mark<'a> {
     line: usize,
     span: Range<usize>,
     label: Option<&'a str>,
     primary: bool,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Mark<'a> {
     /// A span of several lines is underlined in its first one only.
     fn new(source: &Source, span: &Range<usize>, label: Option<&'a str>, primary: bool) -> Self {
-        let start = source.text.floor_char_boundary(span.start);
-        let line = source.position(start).line;
-        let line_end = start + source.text[start..].find('\n').unwrap_or(source.text.len() - start);
-        let end = source.text.ceil_char_boundary(span.end).clamp(start, line_end);
-        Self { line, span: start..end, label, primary }
+        let span = source.first_line(span);
+        Self { line: source.line(span.start), span, label, primary }
     }
 }
 
-/// The lines of the source that hold all of `places`, of which there is at least one. Only these
+/// The lines of the source that hold all of `marks`, of which there is at least one. Only these
 /// are given to the renderer, which would look at the whole text again for each fault.
-fn snippet<'a>(source: &'a Source, places: &[Place<'a>]) -> Snippet<'a, Annotation<'a>> {
-    let first = places.iter().map(|place| place.line).min().unwrap_or(1);
-    let last = places.iter().map(|place| place.line).max().unwrap_or(1);
+fn snippet<'a>(source: &'a Source, marks: &[Mark<'a>]) -> Snippet<'a, Annotation<'a>> {
+    let first = marks.iter().map(|mark| mark.line).min().unwrap_or(1);
+    let last = marks.iter().map(|mark| mark.line).max().unwrap_or(1);
     let start = source.line_start(first);
-    let lines = &source.text[start..source.line_start(last + 1)];
-    let annotations = places.iter().map(|place| {
-        let kind = if place.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
-        kind.span(place.span.start - start..place.span.end - start).label(place.label.map(visible))
+    let lines = source.written(&(start..source.line_start(last + 1))).unwrap_or_default();
+    let annotations = marks.iter().map(|mark| {
+        let kind = if mark.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+        kind.span(mark.span.start - start..mark.span.end - start).label(mark.label.map(visible))
     });
-    Snippet::source(lines)
-        .line_start(first)
-        .path(source.name.as_str())
-        .fold(true)
-        .annotations(annotations)
+    Snippet::source(lines).line_start(first).path(source.name()).fold(true).annotations(annotations)
 }
 
 /// Text in which no character can move the cursor, change colours or turn the direction of writing.
@@ -255,12 +203,22 @@ impl Faults {
         Self::default()
     }
 
+    /// None yet, of what is written in these texts.
+    pub fn of(sources: impl Into<Sources>) -> Self {
+        Self { list: Vec::new(), sources: sources.into() }
+    }
+
+    /// The texts that their places are in.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.list.push(diagnostic);
     }
 
-    /// Adds all of `other`.
+    /// Adds all of `other`, whose places are in the texts of this one.
     pub fn append(&mut self, other: Self) {
         self.list.extend(other.list);
     }
@@ -291,10 +249,10 @@ impl Faults {
     }
 
     /// How people are shown all of them. See [`Diagnostic::render`].
-    pub fn render(&self, source: &Source, color: bool) -> String {
+    pub fn render(&self, color: bool) -> String {
         let mut text = String::new();
         for fault in &self.list {
-            text.push_str(&fault.render(source, color));
+            text.push_str(&fault.render(&self.sources, color));
             text.push_str("\n\n");
         }
         text.truncate(text.trim_end().len());
@@ -311,7 +269,7 @@ impl<'a> IntoIterator for &'a Faults {
     }
 }
 
-/// The messages alone, one a line, for where there is no source to show.
+/// The messages alone, one a line, for where no source is to be shown.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.list.iter().enumerate() {

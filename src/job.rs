@@ -1,7 +1,7 @@
 //! A compiled job: the graph, and for each task what its futures do, with templates still to be
 //! filled in. Made by `compile` alone; knows neither the manifest it came from nor who runs it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,17 +39,56 @@ pub struct Job {
 pub struct Origin {
     /// The path as the user gave it; `None` for a job built by a program, `-` for standard input.
     pub manifest: Option<String>,
-    /// A hash of the manifest's bytes, in hexadecimal.
+    /// A hash of the bytes of the manifest and of what it includes, in hexadecimal.
     pub hash: String,
     /// The folder that relative paths of the job start from.
     pub dir: PathBuf,
+    /// The files that the manifest includes, and those that they include, in the order read.
+    pub included: Vec<Included>,
+}
+
+/// A file that a manifest includes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Included {
+    /// Its path, from where the manifest's path starts.
+    pub name: String,
+    /// The folder that relative paths in it start from.
+    pub dir: Arc<Path>,
+}
+
+/// A line of one of the files of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file: 0 for the manifest, and from 1 on those in [`Origin::included`].
+    pub file: u32,
+    /// The line, counted from 1; 0 for nowhere.
+    pub line: u32,
+}
+
+impl Origin {
+    /// The name of the file of a place; `None` if there is none.
+    pub fn file(&self, place: Place) -> Option<&str> {
+        match self.included(place) {
+            Some(included) => Some(&included.name),
+            None => self.manifest.as_deref(),
+        }
+    }
+
+    /// The folder that relative paths start from in the file of a place, if that is included.
+    pub fn included_dir(&self, place: Place) -> Option<&Arc<Path>> {
+        self.included(place).map(|included| &included.dir)
+    }
+
+    fn included(&self, place: Place) -> Option<&Included> {
+        self.included.get((place.file as usize).checked_sub(1)?)
+    }
 }
 
 /// What the futures of one task do.
 #[derive(Debug)]
 pub struct Spec {
-    /// The line of its `[[task]]` in the manifest, counted from 1; 0 if there is none.
-    pub line: u32,
+    /// Where its `[[task]]` is.
+    pub place: Place,
     /// Its tags.
     pub tags: Vec<String>,
     /// What it does.
@@ -158,6 +197,8 @@ impl Items {
 /// How an executor is set up, beyond what the schedule needs.
 #[derive(Debug, Default)]
 pub struct Setup {
+    /// Where it is declared.
+    pub place: Place,
     /// A worker process is replaced after so many calls.
     pub max_tasks_per_child: Option<u32>,
     /// What each worker does first: a function and its arguments.
@@ -181,8 +222,8 @@ pub struct Conditions {
 /// Something done when a future or the job changes state.
 #[derive(Debug)]
 pub struct Callback {
-    /// The line of its table in the manifest, counted from 1; 0 if there is none.
-    pub line: u32,
+    /// Where its table is.
+    pub place: Place,
     /// What it is called for.
     pub on: Vec<Trigger>,
     /// The tasks it is for, sorted; all for `None`.

@@ -66,6 +66,7 @@ pub mod run;
 pub mod rundir;
 pub mod schedule;
 pub mod shape;
+pub mod source;
 pub mod supervise;
 pub mod template;
 pub mod time;

@@ -16,7 +16,7 @@ use serde::ser::Serializer;
 use crate::exit::Exit;
 use crate::graph::{Amount, Name, OnReturn, ReturnWhen};
 use crate::id::{NodeId, TaskId};
-use crate::job::{Job, Trigger};
+use crate::job::{Job, Origin, Place, Trigger};
 use crate::ledger::{CallbackRecord, Ledger, Record};
 use crate::measure::{self, Counts};
 use crate::outcome::{Captured, Cause, Failure, FailureKind};
@@ -240,7 +240,10 @@ pub struct ExecutorShape {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Callback")]
 pub struct CallbackShape<'a> {
-    /// The line of its table in the manifest.
+    /// The file that its table is in, where that is included by the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    /// The line of its table in that file.
     line: u32,
     #[schemars(extend("enum" = Trigger::ALL.map(Trigger::word)))]
     on: &'static str,
@@ -337,7 +340,8 @@ pub fn future<'a>(run: &RunView<'a>, node: NodeId) -> FutureShape<'a> {
 pub fn callback<'a>(run: &RunView<'a>, record: &'a CallbackRecord) -> CallbackShape<'a> {
     let callback = &run.job.callbacks[record.callback];
     CallbackShape {
-        line: callback.line,
+        file: included(&run.job.origin, callback.place),
+        line: callback.place.line,
         on: record.on,
         future: record.node.map(|node| Text(run.name(node))),
         action: callback.action.word(),
@@ -345,6 +349,11 @@ pub fn callback<'a>(run: &RunView<'a>, record: &'a CallbackRecord) -> CallbackSh
         error: record.error.as_deref(),
         elapsed: seconds(record.elapsed),
     }
+}
+
+/// The name of the file of a place that is not in the manifest itself.
+pub fn included(origin: &Origin, place: Place) -> Option<&str> {
+    if place.file == 0 { None } else { origin.file(place) }
 }
 
 /// Why an attempt failed.

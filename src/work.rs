@@ -2,7 +2,7 @@
 //! machine; knows neither who makes it nor who runs it.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub struct Call {
     pub function: Arc<str>,
     /// What it is given.
     pub args: Args,
+    /// The folder that relative paths start from, if it is not the job's.
+    pub dir: Option<Arc<Path>>,
 }
 
 /// Arguments by position. One alone, as every member of a `map` has by default, takes no memory of its

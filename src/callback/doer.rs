@@ -113,7 +113,7 @@ impl Doer {
         let function = self.functions.get(&call.function).cloned();
         let function =
             function.ok_or_else(|| format!("there is no function `{}`", call.function))?;
-        let context = Context::new(name, self.dir.clone());
+        let context = Context::new(name, self.dir.clone()).within(call.dir);
         let token: Token = context.token().clone();
         let (done, end) = bounded(1);
         let within = span.clone();

@@ -111,6 +111,7 @@ impl<'a> Callbacks<'a> {
             payload: &payload,
             state,
             traceparent: &self.trace.of_callback(due.key),
+            place: callback.place,
         };
         let step = match self.binder.bind_callback(&callback.action, &occasion) {
             Err(error) => self.failed(&due, error),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::cli::args::Changes;
 use crate::compile;
-use crate::diagnostic::Source;
+use crate::diagnostic::{Source, Sources, utf8};
 use crate::exit::Exit;
 use crate::functions::Functions;
 use crate::graph::ReturnWhen;
@@ -85,9 +85,9 @@ impl Target {
         };
         let bytes =
             bytes.map_err(|error| Problem::Words(format!("cannot read {shown}: {error}")))?;
-        Source::from_utf8(shown.clone(), bytes).map_err(|fault| {
-            Problem::Manifest(fault.render(&Source::new(shown, String::new()), color), 1)
-        })
+        let text = utf8(bytes)
+            .map_err(|fault| Problem::Manifest(fault.render(&Sources::default(), color), 1))?;
+        Ok(Source::new(shown, text))
     }
 
     /// The folder that the paths of the manifest start from.
@@ -150,7 +150,7 @@ pub fn job(
     let options = options(target, changes)?;
     let source = Arc::new(target.read(color)?);
     compile::load(&source, functions, &options)
-        .map_err(|faults| Problem::Manifest(faults.render(&source, color), faults.len()))
+        .map_err(|faults| Problem::Manifest(faults.render(color), faults.len()))
 }
 
 /// What the command line changes, in the compiler's terms.

@@ -38,11 +38,13 @@ pub(super) fn compile(context: &mut Context<'_>, names: &Names<'_>) -> Vec<Callb
         let id = TaskId(index as u32);
         let group = task.map.is_some() || task.broken.contains(&"map");
         declared.extend(task.callback.iter().map(|it| (it, Owner::Task { id, group })));
-        let defaults = context.defaults().into_iter().flat_map(|defaults| &defaults.callback);
+        let defaults =
+            context.defaults(task.span).into_iter().flat_map(|defaults| &defaults.callback);
         declared.extend(defaults.map(|it| (it, Owner::Default(id))));
     }
     declared.extend(manifest.callback.iter().map(|it| (it, Owner::Job)));
-    declared.sort_by_key(|(callback, _)| callback.span);
+    let whole = context.whole;
+    declared.sort_by_key(|(callback, _)| (whole.rank[whole.file(callback.span)], callback.span));
     declared.into_iter().filter_map(|(it, owner)| callback(context, names, it, owner)).collect()
 }
 
@@ -63,7 +65,7 @@ fn callback(
     let action = action(context, declared)?;
     let limit = declared.timeout.as_ref().map(|timeout| timeout.value.0);
     Some(Callback {
-        line: context.line(declared.span),
+        place: context.place(declared.span),
         on,
         tasks,
         action,
@@ -230,7 +232,7 @@ fn refuse_arguments(context: &mut Context<'_>, declared: &manifest::Callback) {
 
 fn command(context: &mut Context<'_>, run: &Spanned<Program>) -> Option<CommandSpec> {
     let program = actions::program(context, run, None, SCOPE);
-    let env = context.env.clone();
+    let env = context.env(run.span);
     Some(CommandSpec {
         program: program?,
         env,

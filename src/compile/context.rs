@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use crate::compile::compose::Whole;
 use crate::compile::options::Options;
 use crate::diagnostic::{Diagnostic, Faults, did_you_mean};
 use crate::functions::Functions;
 use crate::id::TaskId;
+use crate::job::Place;
 use crate::manifest::{Manifest, Span, Spanned, Task};
 use crate::template::Template;
 use crate::value::Value;
@@ -15,21 +17,25 @@ use crate::value::Value;
 const MAX_GUESSES: u32 = 20;
 
 pub(super) struct Context<'a> {
+    /// The files of the job.
+    pub whole: &'a Whole<'a>,
+    /// The manifest, with all that is merged of what it includes.
     pub manifest: &'a Manifest,
     pub functions: &'a Functions,
     pub options: &'a Options,
     /// The values of `vars`, once known.
     pub vars: Value,
-    /// The job's environment, once known.
-    pub env: Vec<(String, Template)>,
+    /// The environment of the children of each file, once known.
+    pub env: Vec<Vec<(String, Template)>>,
     faults: Faults,
     guesses: u32,
 }
 
 impl<'a> Context<'a> {
-    pub fn new(manifest: &'a Manifest, functions: &'a Functions, options: &'a Options) -> Self {
+    pub fn new(whole: &'a Whole<'a>, functions: &'a Functions, options: &'a Options) -> Self {
         let (vars, env, faults) = (Value::Null, Vec::new(), Faults::new());
-        Self { manifest, functions, options, vars, env, faults, guesses: 0 }
+        let manifest = &*whole.manifest;
+        Self { whole, manifest, functions, options, vars, env, faults, guesses: 0 }
     }
 
     pub fn fault(&mut self, fault: Diagnostic) {
@@ -44,9 +50,15 @@ impl<'a> Context<'a> {
         self.faults
     }
 
-    /// The defaults of the tasks.
-    pub fn defaults(&self) -> Option<&'a Task> {
-        self.manifest.defaults.as_ref().map(|defaults| &*defaults.0)
+    /// The defaults of the tasks of the file of a place.
+    pub fn defaults(&self, at: Span) -> Option<&'a Task> {
+        let own = self.whole.own(self.whole.file(at));
+        own.defaults.as_ref().map(|defaults| &*defaults.0)
+    }
+
+    /// The environment of the children of the file of a place.
+    pub fn env(&self, at: Span) -> Vec<(String, Template)> {
+        self.env.get(self.whole.file(at)).cloned().unwrap_or_default()
     }
 
     /// The name of a task, which may be missing while the manifest is faulty.
@@ -54,12 +66,11 @@ impl<'a> Context<'a> {
         name_of(&self.manifest.task[id.index()])
     }
 
-    /// The line of a place, counted from 1; 0 for nowhere.
-    pub fn line(&self, span: Span) -> u32 {
-        match (&self.manifest.source, span.range()) {
-            (Some(source), Some(range)) => source.line(range.start) as u32,
-            _ => 0,
-        }
+    /// The file and the line of a place.
+    pub fn place(&self, span: Span) -> Place {
+        let source = span.range().and_then(|it| Some((self.whole.sources.of(it.start)?, it.start)));
+        let line = source.map_or(0, |(source, start)| source.line(start) as u32);
+        Place { file: self.whole.file(span) as u32, line }
     }
 
     /// "did you mean `x`?", else the known names if they are few.
@@ -88,7 +99,7 @@ impl<'a> Context<'a> {
         part: Option<&Range<usize>>,
     ) -> Option<Range<usize>> {
         let whole = text.range()?;
-        let written = self.manifest.source.as_ref()?.text().get(whole.clone())?;
+        let written = self.whole.sources.written(&whole)?;
         let (part, start) = (part?, written.find(text.value.as_str()));
         let exact = start.map(|at| whole.start + at + part.start..whole.start + at + part.end);
         exact.or(Some(whole))

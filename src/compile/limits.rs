@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{self, ExecutorKind, ReturnWhen};
 use crate::id::{ExecutorId, ResourceId};
 use crate::job::{Conditions, Setup};
-use crate::manifest::{Executor, Initializer, Spanned, Wait};
+use crate::manifest::{Executor, Initializer, Span, Spanned, Wait};
 
 /// The name of the executor that `[executor]` describes.
 const DEFAULT: &str = "default";
@@ -63,8 +63,11 @@ pub(super) fn compile<'a>(context: &mut Context<'a>) -> Limits<'a> {
         resource_ids: HashMap::new(),
     };
     let usual = Executor::default();
-    let default = manifest.executor.as_ref().map_or(&usual, |executor| &executor.value);
-    add_executor(context, &mut limits, DEFAULT, default);
+    let (default, place) = match manifest.executor.as_deref() {
+        Some(executor) => (&executor.value, executor.span),
+        None => (&usual, Span::NONE),
+    };
+    add_executor(context, &mut limits, DEFAULT, default, place);
     for (name, executor) in manifest.executors.iter().flat_map(|table| table.iter()) {
         if limits.executor(name).is_some() {
             let message = format!("there are two executors named `{name}`");
@@ -73,7 +76,7 @@ pub(super) fn compile<'a>(context: &mut Context<'a>) -> Limits<'a> {
             context.fault(Diagnostic::error("duplicate-name", message).at(place).hint(hint));
             continue;
         }
-        add_executor(context, &mut limits, name, executor);
+        add_executor(context, &mut limits, name, executor, executor.span);
     }
     override_workers(context, &mut limits);
     for (name, quantity) in manifest.resources.iter().flat_map(|table| table.iter()) {
@@ -99,6 +102,7 @@ fn add_executor<'a>(
     limits: &mut Limits<'a>,
     name: &'a str,
     executor: &Executor,
+    place: Span,
 ) {
     let kind = executor.kind.as_ref().map(|kind| kind.value).unwrap_or_default();
     if kind == ExecutorKind::Thread && !executor.broken.contains(&"kind") {
@@ -132,6 +136,7 @@ fn add_executor<'a>(
     });
     let initializer = executor.initializer.as_ref();
     limits.setups.push(Setup {
+        place: context.place(place),
         max_tasks_per_child: executor.max_tasks_per_child.as_ref().map(|calls| calls.get()),
         initializer: initializer.and_then(|initializer| initialize(context, initializer)),
         conditions,

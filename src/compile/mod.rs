@@ -5,7 +5,9 @@
 
 mod actions;
 mod callbacks;
+mod compose;
 mod context;
+mod env_file;
 mod limits;
 mod names;
 mod options;
@@ -13,15 +15,16 @@ mod select;
 mod tasks;
 mod vars;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::compile::context::Context;
-use crate::diagnostic::{Diagnostic, Faults, Source};
+use crate::diagnostic::{Diagnostic, Faults, Source, Sources};
 use crate::functions::Functions;
 use crate::graph::{self, Graph, GraphError, MAX_FUTURES};
 use crate::id::TaskId;
-use crate::job::{Job, Origin};
+use crate::job::{Included, Job, Origin};
 use crate::manifest::{self, Manifest, Spanned};
 
 pub use crate::compile::options::Options;
@@ -32,15 +35,13 @@ pub use crate::compile::options::Options;
 /// Everything that is wrong with it, sorted by place.
 pub fn load(source: &Arc<Source>, functions: &Functions, options: &Options) -> Result<Job, Faults> {
     let (manifest, mut faults) = manifest::parse(source);
-    let job = manifest.and_then(|manifest| {
-        let (job, found) = check(&manifest, functions, options);
-        faults.append(found);
-        job
-    });
+    let Some(manifest) = manifest else { return Err(faults.sorted()) };
+    let (job, found) = check(Cow::Owned(manifest), functions, options);
+    faults.append(found);
     finish(job, faults)
 }
 
-/// Compiles a manifest.
+/// Compiles a manifest, and what it includes.
 ///
 /// # Errors
 /// Everything that is wrong with what its keys say together, sorted by place.
@@ -49,7 +50,7 @@ pub fn compile(
     functions: &Functions,
     options: &Options,
 ) -> Result<Job, Faults> {
-    let (job, faults) = check(manifest, functions, options);
+    let (job, faults) = check(Cow::Borrowed(manifest), functions, options);
     finish(job, faults)
 }
 
@@ -61,18 +62,24 @@ fn finish(job: Option<Job>, faults: Faults) -> Result<Job, Faults> {
 }
 
 /// The job, if there is one, and everything that is wrong.
-fn check(manifest: &Manifest, functions: &Functions, options: &Options) -> (Option<Job>, Faults) {
-    let mut context = Context::new(manifest, functions, options);
+fn check(
+    manifest: Cow<'_, Manifest>,
+    functions: &Functions,
+    options: &Options,
+) -> (Option<Job>, Faults) {
+    let (whole, found) = compose::whole(manifest, options);
+    let mut faults = Faults::of(whole.sources.clone());
+    faults.append(found);
+    let mut context = Context::new(&whole, functions, options);
     let job = assemble(&mut context);
-    (job, context.into_faults())
+    faults.append(context.into_faults());
+    (job, faults)
 }
 
 fn assemble(context: &mut Context<'_>) -> Option<Job> {
     let manifest = context.manifest;
     context.vars = vars::values(context);
-    if let Some(env) = &manifest.env {
-        context.env = actions::environment(context, env, actions::Scope::default());
-    }
+    context.env = env_file::environments(context);
     let limits = limits::compile(context);
     let names = names::Names::new(context);
     let mut tasks = tasks::compile(context, &names, &limits);
@@ -127,15 +134,32 @@ fn job_name(manifest: &Manifest) -> String {
 }
 
 fn origin(context: &Context<'_>) -> Origin {
-    let source = context.manifest.source.as_deref();
-    let folder = source.and_then(|source| Path::new(source.name()).parent());
-    let dir = context.options.dir.as_deref().or(folder);
+    let whole = context.whole;
+    let included = whole
+        .included
+        .iter()
+        .map(|file| Included { name: file.name.clone(), dir: Arc::clone(&file.dir) });
     Origin {
-        manifest: source.map(|source| source.name().to_owned()),
-        hash: source
-            .map(|source| blake3::hash(source.text().as_bytes()).to_hex().to_string())
-            .unwrap_or_default(),
-        dir: dir.filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")).to_owned(),
+        manifest: whole.manifest.source.as_ref().map(|source| source.name().to_owned()),
+        hash: hash(&whole.sources),
+        dir: compose::dir(&whole.manifest, context.options),
+        included: included.collect(),
+    }
+}
+
+/// The hash of a text; that of several texts is the hash of their hashes.
+fn hash(sources: &Sources) -> String {
+    let mut hashes = sources.iter().map(|source| blake3::hash(source.text().as_bytes()));
+    match (hashes.next(), sources.iter().len()) {
+        (None, _) => String::new(),
+        (Some(only), 1) => only.to_hex().to_string(),
+        (Some(first), _) => {
+            let mut all = blake3::Hasher::new();
+            for hash in std::iter::once(first).chain(hashes) {
+                all.update(hash.as_bytes());
+            }
+            all.finalize().to_hex().to_string()
+        }
     }
 }
 

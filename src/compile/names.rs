@@ -219,7 +219,7 @@ impl Globs {
 /// A glob in an `after` stands for the ordinary tasks, not for clean-up and failure handling.
 fn can_be_globbed(context: &Context<'_>, id: TaskId) -> bool {
     let task = &context.manifest.task[id.index()];
-    let default = context.defaults().and_then(|defaults| defaults.when.as_ref());
+    let default = context.defaults(task.span).and_then(|defaults| defaults.when.as_ref());
     let when = task.when.as_ref().or(default);
     when.is_none_or(|when| when.value == When::Success)
 }

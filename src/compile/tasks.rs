@@ -56,8 +56,9 @@ pub(super) fn compile(
     let manifest = context.manifest;
     // Most tasks have the same; they share it.
     let usual_exit = actions::usual_exit();
-    if let Some(defaults) = context.defaults() {
-        check_defaults(context, defaults);
+    let whole = context.whole;
+    for defaults in (0..whole.len()).filter_map(|file| whole.own(file).defaults.as_ref()) {
+        check_defaults(context, &defaults.0);
     }
     let mut globs = Globs::new(manifest.task.len());
     let mut edges = 0_u64;
@@ -123,7 +124,7 @@ fn both_actions(what: &str, call: Option<Range<usize>>, run: Option<Range<usize>
 
 impl<'a> View<'a> {
     fn new(context: &mut Context<'a>, task: &'a Spanned<Task>) -> Self {
-        let defaults = context.defaults();
+        let defaults = context.defaults(task.span);
         let kind = kind(context, task, defaults);
         let view = Self { task, defaults, kind };
         view.refuse_unsuited(context);
@@ -165,7 +166,7 @@ impl<'a> View<'a> {
         };
         let tags = pick!(self, tags).map(|tags| tags.value.as_slice()).unwrap_or_default();
         let spec = Spec {
-            line: context.line(self.task.span),
+            place: context.place(self.task.span),
             tags: tags.iter().map(|tag| tag.value.clone()).collect(),
             action,
             items,
@@ -349,7 +350,7 @@ impl<'a> View<'a> {
     ) -> Option<CommandSpec> {
         let run = pick!(self, run)?;
         let program = actions::program(context, run, pick!(self, shell), scope);
-        let mut env = context.env.clone();
+        let mut env = context.env(self.task.span);
         let defaults = self.defaults.and_then(|defaults| defaults.env.as_ref());
         for variables in defaults.into_iter().chain(&self.task.env) {
             env.extend(actions::environment(context, variables, scope));

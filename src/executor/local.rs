@@ -238,6 +238,7 @@ impl Pool {
         let initializer = setup.initializer.as_ref().map(|(function, args)| Call {
             function: Arc::clone(function),
             args: Args::List(args.clone().into()),
+            dir: settings.job.origin.included_dir(setup.place).cloned(),
         });
         let workers = Arc::new(Workers::new(of_graph.max_workers));
         let children = ChildAttempts::new(

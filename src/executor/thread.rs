@@ -298,7 +298,8 @@ impl Shared {
         if attempt.announce {
             this.notices.send(Notice::Started { node, attempt: number, worker, at: started });
         }
-        this.context.set(node, &self.executor.names, number, worker);
+        let dir = attempt.call.dir.take();
+        this.context.set(node, &self.executor.names, (number, worker), dir);
         let args = attempt.take_args();
         let result = attempt.span.in_scope(|| self.call(&attempt.call.function, args, this));
         // A subscriber closes the span when its last handle goes; that belongs to the attempt.
@@ -333,9 +334,10 @@ impl Shared {
 
     fn initialize(&self, this: &mut Loop) {
         this.initialized = true;
-        let Some(Call { function, args }) = &self.executor.initializer else { return };
+        let Some(Call { function, args, dir }) = &self.executor.initializer else { return };
         let context = Context::new("initializer", self.executor.dir.to_path_buf())
-            .on_worker(this.index as u32 + 1);
+            .on_worker(this.index as u32 + 1)
+            .within(dir.clone());
         let result = match self.executor.functions.get(function) {
             Some(initializer) => initializer.call(&context, args.clone()),
             None => Err(unknown(function)),

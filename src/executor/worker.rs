@@ -283,7 +283,7 @@ impl Desk {
 
 fn make(functions: &Functions, context: &Context, call: Call) -> Result<Value, Failure> {
     match functions.get(&call.function) {
-        Some(function) => function.call(context, call.args),
+        Some(function) => function.call(&context.clone().within(call.dir), call.args),
         None => Err(Failure::new(
             FailureKind::Call,
             format!("no function is called `{}` in the worker's program", call.function),

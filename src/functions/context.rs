@@ -14,6 +14,8 @@ pub struct Context {
     attempt: u32,
     worker: u32,
     dir: Arc<Path>,
+    /// The folder of this call, if it is another.
+    own_dir: Option<Arc<Path>>,
     token: Token,
 }
 
@@ -35,6 +37,7 @@ impl Context {
             attempt: 1,
             worker: 1,
             dir: dir.into().into(),
+            own_dir: None,
             token: Token::default(),
         }
     }
@@ -59,7 +62,7 @@ impl Context {
 
     /// The folder that relative paths start from.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.own_dir.as_ref().unwrap_or(&self.dir)
     }
 
     /// Whether the call should end: its result is no longer wanted.
@@ -98,14 +101,28 @@ impl Context {
         self
     }
 
+    /// The same with relative paths from `dir`, if there is one.
+    #[must_use]
+    pub fn within(mut self, dir: Option<Arc<Path>>) -> Self {
+        self.own_dir = dir;
+        self
+    }
+
     /// Turns this into the context of the attempt of a node whose name is looked up when asked for.
-    pub(crate) fn set(&mut self, node: NodeId, names: &Names, attempt: u32, worker: u32) {
+    pub(crate) fn set(
+        &mut self,
+        node: NodeId,
+        names: &Names,
+        (attempt, worker): (u32, u32),
+        dir: Option<Arc<Path>>,
+    ) {
         match &mut self.future {
             Name::Of(old, _) => *old = node,
             other @ Name::Text(_) => *other = Name::Of(node, Arc::clone(names)),
         }
         self.attempt = attempt;
         self.worker = worker;
+        self.own_dir = dir;
     }
 
     /// A token that is not cancelled: the one at hand if nobody else can have it, else a new one.

@@ -58,6 +58,14 @@ impl Manifest {
         self
     }
 
+    /// Adds another manifest, which is read when this one is compiled.
+    #[must_use]
+    pub fn include(mut self, path: impl Into<String>) -> Self {
+        let paths = self.include.get_or_insert_with(|| Box::new(Vec::new().into()));
+        paths.value.push(path.into().into());
+        self
+    }
+
     /// Adds a value for templates.
     #[must_use]
     pub fn var(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
@@ -69,6 +77,14 @@ impl Manifest {
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         entry(&mut self.env, name, Scalar(value.into()));
+        self
+    }
+
+    /// Adds a file with environment variables of every child process.
+    #[must_use]
+    pub fn env_file(mut self, path: impl Into<String>) -> Self {
+        let files = self.env_file.get_or_insert_with(|| Box::new(OneOrMany(Vec::new()).into()));
+        files.value.0.push(path.into().into());
         self
     }
 

@@ -7,6 +7,7 @@ mod build;
 mod place;
 mod read;
 mod reader;
+mod rebase;
 mod shorthand;
 mod table;
 mod tables;
@@ -35,6 +36,9 @@ pub use crate::manifest::words::On;
 /// The largest manifest that is read, in bytes.
 pub const MAX_BYTES: usize = 64 << 20;
 
+/// The most that all files of one job have together, in bytes.
+pub const MAX_TOTAL: usize = 1 << 30;
+
 /// So many syntax errors are reported; what follows is rarely more than their echo.
 const MAX_SYNTAX_FAULTS: usize = 20;
 
@@ -44,19 +48,20 @@ const MAX_SYNTAX_FAULTS: usize = 20;
 /// well; it is `None` if the text is not even TOML.
 pub fn parse(source: &Arc<Source>) -> (Option<Manifest>, Faults) {
     let text = source.text();
-    let mut faults = Faults::new();
     if text.len() > MAX_BYTES {
+        let mut faults = Faults::of(Arc::clone(source));
         let message = format!("a manifest has at most 64 MiB, and this has {} bytes", text.len());
         faults.push(
             Diagnostic::error("too-large", message).hint("use `map` for many tasks that are alike"),
         );
         return (None, faults);
     }
-    let (tree, errors) = DeTable::parse_recoverable(text);
+    let (mut tree, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return (None, syntax_faults(source, &errors));
     }
-    let mut reader = Reader::new(text, &tables::PLACES);
+    rebase::table(tree.get_mut(), source.base());
+    let mut reader = Reader::new(source, &tables::PLACES);
     let mut manifest: Manifest = table::read(tree.get_ref(), &mut reader);
     manifest.source = Some(Arc::clone(source));
     (Some(manifest), reader.faults.sorted())
@@ -71,7 +76,7 @@ pub fn schema() -> serde_json::Value {
 }
 
 /// The first error of each line: others on the same line are mostly caused by it.
-fn syntax_faults(source: &Source, errors: &[toml::de::Error]) -> Faults {
+fn syntax_faults(source: &Arc<Source>, errors: &[toml::de::Error]) -> Faults {
     let mut faults = Faults::new();
     for error in errors {
         let mut span = error.span().unwrap_or_default();
@@ -81,14 +86,14 @@ fn syntax_faults(source: &Source, errors: &[toml::de::Error]) -> Faults {
         }
         faults.push(
             Diagnostic::error("syntax", error.message())
-                .at(span)
+                .at(rebase::moved(span, source.base()))
                 .hint_if(syntax_hint(error.message())),
         );
     }
     let mut lines = HashSet::new();
-    let mut first = Faults::new();
+    let mut first = Faults::of(Arc::clone(source));
     for fault in &faults.sorted() {
-        let line = fault.position(source).map(|place| place.line);
+        let line = fault.span.as_ref().map(|span| source.line(span.start));
         if first.len() < MAX_SYNTAX_FAULTS && lines.insert(line) {
             first.push(fault.clone());
         }

@@ -5,7 +5,7 @@ use std::ops::{Deref, Range};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-/// A range of bytes of a manifest, or nowhere for what a program made.
+/// A range of bytes of the files of a job, or nowhere for what a program made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     start: u32,
@@ -28,7 +28,8 @@ impl Span {
     }
 }
 
-/// A manifest has at most 64 MiB, so its places fit 32 bits.
+/// A manifest has at most 64 MiB, and all files of a job at most [`MAX_TOTAL`](super::MAX_TOTAL)
+/// bytes, so places fit 32 bits.
 impl From<Range<usize>> for Span {
     fn from(range: Range<usize>) -> Self {
         Self { start: range.start as u32, end: range.end as u32 }
@@ -143,6 +144,15 @@ impl<T> Entries<T> {
     /// Adds a value.
     pub fn push(&mut self, name: impl Into<String>, value: impl Into<Spanned<T>>) {
         self.list.push((name.into(), value.into()));
+    }
+}
+
+impl<T> IntoIterator for Entries<T> {
+    type Item = (String, Spanned<T>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter()
     }
 }
 

@@ -1,11 +1,12 @@
 //! The state of reading a manifest, and what it means to be read. Knows no value and no table.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use toml::de::DeValue;
 
-use crate::diagnostic::{Diagnostic, Faults};
+use crate::diagnostic::{Diagnostic, Faults, Source};
 use crate::manifest::place::Span;
 
 /// A value of the parsed tree.
@@ -45,7 +46,7 @@ pub(super) struct Info {
 
 /// The state of reading one manifest.
 pub(super) struct Reader<'a> {
-    text: &'a str,
+    source: &'a Source,
     /// Tables and where they are, to say where a key belongs that is in a wrong one.
     pub places: &'static [(&'static Info, &'static str)],
     /// What was found so far.
@@ -59,9 +60,9 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(text: &'a str, places: &'static [(&'static Info, &'static str)]) -> Self {
-        let (faults, tables) = (Faults::new(), Vec::new());
-        Self { text, places, faults, tables, key: Span::NONE, element: false }
+    pub fn new(source: &'a Arc<Source>, places: &'static [(&'static Info, &'static str)]) -> Self {
+        let (faults, tables) = (Faults::of(Arc::clone(source)), Vec::new());
+        Self { source, places, faults, tables, key: Span::NONE, element: false }
     }
 
     /// Reads the value of `key`.
@@ -83,7 +84,7 @@ impl<'a> Reader<'a> {
 
     /// The key that is being read, as it was written.
     pub fn key_text(&self) -> &'a str {
-        self.key.range().and_then(|range| self.text.get(range)).unwrap_or_default()
+        self.key.range().and_then(|range| self.source.written(&range)).unwrap_or_default()
     }
 
     /// What is being read, in a message: `` `timeout` `` or `` each element of `after` ``.
@@ -94,7 +95,7 @@ impl<'a> Reader<'a> {
 
     /// Whether a table begins with a header, so that all that follows belongs to it.
     pub fn has_header(&self, node: &Node<'_>) -> bool {
-        self.text.get(node.span()).is_some_and(|text| text.starts_with('['))
+        self.source.written(&node.span()).is_some_and(|text| text.starts_with('['))
             && matches!(node.get_ref(), DeValue::Table(_))
     }
 
@@ -118,7 +119,7 @@ impl<'a> Reader<'a> {
     /// What a string would be written like that was written as a number or a boolean.
     fn quoted<T: Read>(&self, node: &Node<'_>) -> Option<String> {
         let scalar = !matches!(node.get_ref(), DeValue::Array(_) | DeValue::Table(_));
-        let written = self.text.get(node.span()).filter(|_| scalar && T::WHAT == STRING)?;
+        let written = self.source.written(&node.span()).filter(|_| scalar && T::WHAT == STRING)?;
         Some(format!("put it in quotes: \"{written}\""))
     }
 

@@ -41,10 +41,16 @@ table! {
         pub name: Given<String> = "nightly",
         /// What the job is for; shown by `jobrun list` and in reports.
         pub description: Given<String> = "Builds and checks everything",
+        /// Other manifests, whose tasks, executors, resources, callbacks and `vars` become part of this
+        /// job. Paths start from this file's folder.
+        pub include: Given<Items<String>> = ["build.toml", "../shared/deploy.toml"],
         /// Values for templates: `{{ vars.NAME }}`. `--var NAME=VALUE` overrides one.
         pub vars: Given<Entries<Value>> = { "target": "release" },
         /// Environment variables of every child process; a task's `env` wins.
         pub env: Given<Entries<Scalar>> = { "RUST_BACKTRACE": "1" },
+        /// Files with environment variables of every child process, as `NAME=VALUE` lines. What jobrun's
+        /// own environment has wins, and so does `env`.
+        pub env_file: Given<OneOrMany<String>> = ".env",
         /// The default executor: where tasks run that do not name another.
         pub executor: Given<Executor> = { "kind": "thread", "max_workers": 4 },
         /// Further executors; a task picks one with `executor = "NAME"`.
@@ -270,17 +276,23 @@ impl Custom for Manifest {
         ("default", "defaults"),
         ("limits", "resources"),
         ("title", "name"),
+        ("includes", "include"),
+        ("import", "include"),
+        ("imports", "include"),
+        ("extends", "include"),
+        ("dotenv", "env_file"),
+        ("env_files", "env_file"),
     ];
-    const LATER: &'static [(&'static str, &'static str)] = &[
-        ("include", "write all tasks in one manifest"),
-        ("env_file", "write the variables in `env`, or set them before jobrun starts"),
-        ("secrets", "children inherit the environment of jobrun, so no value need be written here"),
-    ];
+    const LATER: &'static [(&'static str, &'static str)] = &[(
+        "secrets",
+        "children inherit the environment of jobrun, so no value need be written here",
+    )];
 
     /// A task has `call` or `run`, unless `[defaults]` has.
     fn refine(schema: &mut Schema) {
         let either = json!([{ "required": ["call"] }, { "required": ["run"] }]);
-        schema.insert("required".to_owned(), json!(["task"]));
+        let any = json!([{ "required": ["task"] }, { "required": ["include"] }]);
+        schema.insert("anyOf".to_owned(), any);
         schema.insert(
             "if".to_owned(),
             json!({ "required": ["defaults"], "properties": { "defaults": { "anyOf": either } } }),
@@ -386,7 +398,6 @@ impl Custom for Task {
         ("matrix", "write the combinations out in `map`"),
         ("each", "let the task do both steps, or use `after`"),
         ("if", "select tasks on the command line, or let the command decide"),
-        ("env_file", "write the variables in `env`, or set them before jobrun starts"),
     ];
 
     fn refine(schema: &mut Schema) {

@@ -125,6 +125,8 @@ enum Body<'a> {
     },
     Log {
         future: Option<Text<Name<'a>>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file: Option<&'a str>,
         line: u32,
         message: &'a str,
     },
@@ -189,7 +191,9 @@ fn body<'a>(event: &'a Event, run: &RunView<'a>) -> Option<Body<'a>> {
             }
         }
         Event::Log { callback, node, message } => {
-            Body::Log { future: node.map(name), line: job.callbacks[*callback].line, message }
+            let place = job.callbacks[*callback].place;
+            let file = shape::included(&job.origin, place);
+            Body::Log { future: node.map(name), file, line: place.line, message }
         }
         Event::CallbackEnded => Body::CallbackEnded {
             callback: ledger.callbacks.last().map(|record| shape::callback(run, record)),

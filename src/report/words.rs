@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::graph::{Amount, ReturnWhen};
 use crate::guard::describe_signal;
 use crate::id::{NodeId, TaskId};
+use crate::job::Place;
 use crate::ledger::Record;
 use crate::measure::{self, Counts};
 use crate::outcome::{Because, Captured, Cause, Return, State};
@@ -170,13 +171,13 @@ pub fn group_failure(run: &RunView<'_>, task: TaskId) -> String {
 
 /// Where a task is written down: `jobs/x.toml:12`. `None` for one that is written nowhere.
 pub fn place(run: &RunView<'_>, task: TaskId) -> Option<String> {
-    place_of_line(run, run.job.spec(task).line)
+    written_at(run, run.job.spec(task).place)
 }
 
-/// The same for a line of the manifest.
-pub fn place_of_line(run: &RunView<'_>, line: u32) -> Option<String> {
-    let manifest = run.job.origin.manifest.as_deref()?;
-    (line > 0).then(|| format!("{}:{line}", plain(manifest, false)))
+/// The same for a place in the manifest or in what it includes.
+pub fn written_at(run: &RunView<'_>, place: Place) -> Option<String> {
+    let file = run.job.origin.file(place)?;
+    (place.line > 0).then(|| format!("{}:{}", plain(file, false), place.line))
 }
 
 /// What the job's wait waits for, as the manifest says it.

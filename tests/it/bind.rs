@@ -10,7 +10,8 @@ use jobrun::graph::{
 };
 use jobrun::id::{ExecutorId, NodeId, ResourceId};
 use jobrun::job::{
-    Action, ArgsSpec, CallbackAction, CommandSpec, Items, Job, Origin, ProgramSpec, Setup, Spec,
+    Action, ArgsSpec, CallbackAction, CommandSpec, Items, Job, Origin, Place, ProgramSpec, Setup,
+    Spec,
 };
 use jobrun::outcome::FailureKind;
 use jobrun::template::{Names, Template};
@@ -70,9 +71,14 @@ fn job(action: Action, items: Option<Vec<Value>>) -> Job {
     Job {
         name: "j".to_owned(),
         description: None,
-        origin: Origin { manifest: None, hash: String::new(), dir: PathBuf::from("/jobs") },
+        origin: Origin { dir: PathBuf::from("/jobs"), ..Origin::default() },
         graph: Graph::new(vec![task], vec![executor], vec![gpu], Wait::default()).unwrap(),
-        specs: vec![Spec { line: 1, tags: Vec::new(), action, items: items.map(Items::List) }],
+        specs: vec![Spec {
+            place: Place::default(),
+            tags: Vec::new(),
+            action,
+            items: items.map(Items::List),
+        }],
         setups: vec![Setup::default()],
         vars: vars(),
         reports: Vec::new(),
@@ -270,7 +276,13 @@ fn occur(action: &CallbackAction, node: Option<u32>) -> Result<CallbackWork, Str
     ]);
     binder.bind_callback(
         action,
-        &Occasion { node: node.map(NodeId), payload: &payload, state: "failed", traceparent: "" },
+        &Occasion {
+            node: node.map(NodeId),
+            payload: &payload,
+            state: "failed",
+            traceparent: "",
+            place: Place::default(),
+        },
     )
 }
 

@@ -33,7 +33,7 @@ fn good(text: &str) -> Job {
 fn with(text: &str, options: &Options) -> Job {
     let source = Arc::new(Source::new("jobs/nightly.toml", text));
     load(&source, &Functions::builtin(), options)
-        .unwrap_or_else(|it| panic!("{}", it.render(&source, false)))
+        .unwrap_or_else(|it| panic!("{}", it.render(false)))
 }
 
 /// The messages of what is wrong, one a line.
@@ -70,8 +70,11 @@ fn the_seed_example_says_what_python_would() {
     assert_eq!(job.graph.wait().timeout, Some(Duration::from_secs(7)));
     assert_eq!(job.spec(id).items.as_ref().unwrap().get(3), Value::from(10_000_000));
     assert!(matches!(&job.spec(id).action, Action::Call { args: ArgsSpec::Item, .. }));
-    assert_eq!(job.spec(id).line, 11);
-    assert_eq!((job.callbacks[0].line, job.callbacks[0].on.as_slice()), (16, &[Trigger::Done][..]));
+    assert_eq!(job.spec(id).place.line, 11);
+    assert_eq!(
+        (job.callbacks[0].place.line, job.callbacks[0].on.as_slice()),
+        (16, &[Trigger::Done][..])
+    );
     assert_eq!(job.callbacks[0].timeout, Duration::from_secs(30));
 }
 
@@ -446,7 +449,7 @@ fn a_program_makes_a_job_without_a_file() {
     assert_eq!(names(&job), ["sum", "show", "clean"]);
     assert_eq!(edges(&job)["clean"], ["sum", "show"]);
     assert_eq!(job.graph.executors()[1].kind, ExecutorKind::Process);
-    assert_eq!((job.spec(TaskId(0)).line, job.origin.manifest), (0, None));
+    assert_eq!((job.spec(TaskId(0)).place.line, job.origin.manifest), (0, None));
     assert_eq!(job.callbacks.len(), 1);
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jobrun::diagnostic::Source;
+use jobrun::diagnostic::utf8;
 
 use crate::compile::job;
 
@@ -26,7 +26,7 @@ fn corpus(folder: &str) -> Vec<(String, String)> {
 fn good_manifests_become_jobs() {
     for (name, text) in corpus("good") {
         if let Err(faults) = job(&name, &text) {
-            panic!("{}", faults.render(&Source::new(name, text), false));
+            panic!("{}", faults.render(false));
         }
     }
 }
@@ -36,7 +36,7 @@ fn each_wrong_manifest_gets_one_message_that_says_what_to_do() {
     for (name, text) in corpus("bad") {
         let file = format!("{name}.toml");
         let faults = job(&file, &text).expect_err(&name);
-        let shown = faults.render(&Source::new(file, text.as_str()), false);
+        let shown = faults.render(false);
         assert_eq!(faults.len(), 1, "{name}\n{shown}");
         insta::assert_snapshot!(name, shown);
     }
@@ -46,11 +46,10 @@ fn each_wrong_manifest_gets_one_message_that_says_what_to_do() {
 fn twelve_faults_give_twelve_messages_in_the_order_of_their_places() {
     let text = fs::read_to_string("tests/manifests/twelve.toml").unwrap();
     let faults = job("twelve.toml", &text).unwrap_err();
-    let source = Source::new("twelve.toml", text);
     let found: Vec<_> = faults
         .iter()
         .map(|fault| {
-            let place = fault.position(&source).unwrap();
+            let place = fault.place(faults.sources()).unwrap();
             (place.line, place.column, fault.code)
         })
         .collect();
@@ -96,7 +95,7 @@ fn what_only_follows_from_a_fault_is_not_said() {
     ];
     for text in texts {
         let faults = job("follow.toml", text).expect_err(text);
-        let shown = faults.render(&Source::new("follow.toml", text), false);
+        let shown = faults.render(false);
         assert_eq!(faults.len(), 1, "{text}\n{shown}");
     }
 }
@@ -105,8 +104,7 @@ fn what_only_follows_from_a_fault_is_not_said() {
 fn syntax_errors_are_told_once_a_line_and_nothing_else_is() {
     let text = "name = = 'x'\n[[task\nname = 'y\nunknown = 1\n".repeat(20);
     let faults = job("syntax.toml", &text).unwrap_err();
-    let source = Source::new("syntax.toml", text);
-    let lines: Vec<_> = faults.iter().map(|it| it.position(&source).unwrap().line).collect();
+    let lines: Vec<_> = faults.iter().map(|it| it.place(faults.sources()).unwrap().line).collect();
     assert!(faults.iter().all(|fault| fault.code == "syntax"));
     assert_eq!(lines.len(), 20);
     assert!(lines.is_sorted_by(|a, b| a < b), "{lines:?}");
@@ -145,7 +143,7 @@ fn words_of_other_tools_are_understood() {
 fn text_of_a_manifest_cannot_drive_the_terminal() {
     let text = "[[task]]\nname = \"x\"\n\"\\u001b[31m\" = 1\nrun = [\"\u{202e}\"]\nafter = [\"\u{202e}y\"]\n";
     let faults = job("escape.toml", text).unwrap_err();
-    let shown = faults.render(&Source::new("escape.toml", text), false);
+    let shown = faults.render(false);
     assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown:?}");
     assert_eq!(faults.len(), 2);
 }
@@ -154,16 +152,15 @@ fn text_of_a_manifest_cannot_drive_the_terminal() {
 fn colours_are_there_on_demand_only() {
     let text = "nmae = 1\n[[task]]\nname = 'x'\nrun = ['true']\n";
     let faults = job("colour.toml", text).unwrap_err();
-    let source = Source::new("colour.toml", text);
-    assert!(faults.render(&source, true).contains("\u{1b}["));
-    assert!(!faults.render(&source, false).contains('\u{1b}'));
+    assert!(faults.render(true).contains("\u{1b}["));
+    assert!(!faults.render(false).contains('\u{1b}'));
 }
 
 #[test]
 fn columns_count_characters() {
     let text = "description = \"ünïcödé\" # ✓\n[[task]]\nname = 'x'\nrun = ['é', 5]\n";
     let faults = job("columns.toml", text).unwrap_err();
-    let place = faults.iter().next().unwrap().position(&Source::new("", text)).unwrap();
+    let place = faults.iter().next().unwrap().place(faults.sources()).unwrap();
     assert_eq!((place.line, place.column), (4, 13));
 }
 
@@ -178,13 +175,13 @@ fn deep_nesting_is_a_fault_and_not_a_crash() {
     for text in texts {
         let faults = job("deep.toml", &text).unwrap_err();
         assert!(!faults.is_empty());
-        assert!(faults.render(&Source::new("deep.toml", text), false).len() < 100_000);
+        assert!(faults.render(false).len() < 100_000);
     }
 }
 
 #[test]
 fn text_that_is_not_utf8_is_a_fault_with_its_line() {
-    let fault = Source::from_utf8("x.toml", b"name = 'x'\nrun = '\xff'\n".to_vec()).unwrap_err();
+    let fault = utf8(b"name = 'x'\nrun = '\xff'\n".to_vec()).unwrap_err();
     assert_eq!(fault.code, "not-utf8");
     assert!(fault.message.contains("line 2"), "{}", fault.message);
 }
@@ -281,12 +278,11 @@ mod any_text {
     use proptest::prelude::*;
 
     use super::{corpus, job};
-    use jobrun::diagnostic::Source;
 
     /// Compiles, and shows what is wrong; that neither panics is the point.
     fn take(text: &str) {
         if let Err(faults) = job("any.toml", text) {
-            let shown = faults.render(&Source::new("any.toml", text), false);
+            let shown = faults.render(false);
             assert!(!shown.is_empty());
         }
     }

@@ -10,7 +10,7 @@ use jobrun::event::{Event, Stamped};
 use jobrun::graph::{Executor, ExecutorKind, Graph, OnWorkerDeath, Retry, Size, Task, Wait, When};
 use jobrun::id::{ExecutorId, NodeId, TaskId};
 use jobrun::job::{
-    Action, ArgsSpec, Callback, CallbackAction, Items, Job, Origin, Setup, Spec, Trigger,
+    Action, ArgsSpec, Callback, CallbackAction, Items, Job, Origin, Place, Setup, Spec, Trigger,
 };
 use jobrun::ledger::{Attempt, CallbackRecord, JobReturn, Ledger};
 use jobrun::outcome::{Because, Captured, Cause, Failure, FailureKind, Return, State, Stream};
@@ -74,9 +74,9 @@ impl Plan {
         if let Some(tasks) = &mut tasks {
             tasks.sort();
         }
-        let line = 100 + self.callbacks.len() as u32;
+        let place = Place { file: 0, line: 100 + self.callbacks.len() as u32 };
         let timeout = Duration::from_secs(30);
-        self.callbacks.push(Callback { line, on: on.to_vec(), tasks, action, timeout });
+        self.callbacks.push(Callback { place, on: on.to_vec(), tasks, action, timeout });
         self
     }
 
@@ -97,6 +97,7 @@ impl Plan {
             manifest: self.manifest,
             hash: "00ff".to_owned(),
             dir: PathBuf::from("/srv/jobs"),
+            included: Vec::new(),
         };
         let job = Job {
             name: self.name,
@@ -138,8 +139,8 @@ impl Plan {
             grace: Duration::from_secs(5),
         });
         let action = Action::Call { function: Arc::from("echo"), args: ArgsSpec::Item };
-        let line = 10 * self.tasks.len() as u32;
-        self.specs.push(Spec { line, tags: Vec::new(), action, items });
+        let place = Place { file: 0, line: 10 * self.tasks.len() as u32 };
+        self.specs.push(Spec { place, tags: Vec::new(), action, items });
         self
     }
 

@@ -1,6 +1,7 @@
 //! How the fields of a frame are written as bytes and read again. Knows nothing of messages.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::outcome::{Failure, FailureKind};
@@ -77,6 +78,10 @@ impl<'a> Writer<'a> {
 
     pub(super) fn call(&mut self, call: &Call) -> Result<(), ProtocolError> {
         self.text(&call.function);
+        self.byte(call.dir.is_some().into());
+        if let Some(dir) = &call.dir {
+            self.text(&dir.to_string_lossy());
+        }
         match &call.args {
             Args::List(values) => {
                 self.byte(0);
@@ -230,9 +235,10 @@ impl<'a> Fields<'a> {
 
     pub(super) fn call(&mut self) -> Result<Call, ProtocolError> {
         let function = self.text()?.into();
+        let dir = if self.flag()? { Some(PathBuf::from(self.text()?).into()) } else { None };
         let args =
             if self.flag()? { Args::Named(self.map()?) } else { Args::List(self.list()?.into()) };
-        Ok(Call { function, args })
+        Ok(Call { function, args, dir })
     }
 
     pub(super) fn failure(&mut self) -> Result<Failure, ProtocolError> {

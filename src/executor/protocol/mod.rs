@@ -18,7 +18,7 @@ use crate::value::Value;
 use crate::work::Call;
 
 /// Changes whenever a frame changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const MAGIC: &[u8] = b"jobrun worker";
 

@@ -213,7 +213,7 @@ impl Console {
         let Some(record) = run.ledger.callbacks.last() else { return };
         let Some(error) = &record.error else { return };
         let of = record.node.map_or_else(|| "the job".to_owned(), |node| name(run, node));
-        let place = words::place_of_line(run, run.job.callbacks[record.callback].line);
+        let place = words::written_at(run, run.job.callbacks[record.callback].place);
         let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
         let error = words::plain(error, false);
         self.line(RED, "error", &format!("callback on {} of {of}{place}: {error}", record.on));

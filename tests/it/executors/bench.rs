@@ -12,7 +12,7 @@ use jobrun::functions::Functions;
 use jobrun::graph::{Executor, ExecutorKind, Graph, OnWorkerDeath, Retry, Size, Task, Wait, When};
 use jobrun::id::{ExecutorId, NodeId};
 use jobrun::inbox::Inbox;
-use jobrun::job::{Action, ArgsSpec, Job, Origin, Setup, Spec};
+use jobrun::job::{Action, ArgsSpec, Job, Origin, Place, Setup, Spec};
 use jobrun::outcome::{Failure, Outcome, Stream};
 use jobrun::rundir::RunDir;
 use jobrun::time::Clock;
@@ -111,7 +111,7 @@ impl Bench {
         };
         let graph = Graph::new(vec![task], vec![executor], vec![], Wait::default()).unwrap();
         let spec = Spec {
-            line: 0,
+            place: Place::default(),
             tags: vec![],
             action: Action::Call { function: "echo".into(), args: ArgsSpec::Item },
             items: None,
@@ -212,7 +212,7 @@ impl Open {
 }
 
 pub(super) fn function_call(function: &str, args: Vec<Value>) -> Work {
-    Work::Call(Call { function: function.into(), args: Args::List(args.into()) })
+    Work::Call(Call { function: function.into(), args: Args::List(args.into()), dir: None })
 }
 
 #[derive(Debug, Default)]

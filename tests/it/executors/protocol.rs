@@ -66,7 +66,7 @@ proptest! {
         place in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {
-        let call = Call { function: "f".into(), args: Args::List(vec![value].into()) };
+        let call = Call { function: "f".into(), args: Args::List(vec![value].into()), dir: None };
         let message = ToWorker::Initialize(std::borrow::Cow::Owned(call));
         let mut bytes = Vec::new();
         message.encode(&mut bytes).unwrap();

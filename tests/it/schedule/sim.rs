@@ -593,7 +593,7 @@ fn returned(how: &Return) -> String {
 }
 
 fn call() -> Work {
-    Work::Call(Call { function: "test".into(), args: Args::List(Vec::new().into()) })
+    Work::Call(Call { function: "test".into(), args: Args::List(Vec::new().into()), dir: None })
 }
 
 fn child() -> Work {
