@@ -113,7 +113,7 @@ impl<'a> Callbacks<'a> {
             traceparent: &self.trace.of_callback(due.key),
             place: callback.place,
         };
-        let step = match self.binder.bind_callback(&callback.action, &occasion) {
+        let step = match self.binder.bind_callback(&callback.action, &occasion, run.ledger) {
             Err(error) => self.failed(&due, error),
             Ok(CallbackWork::Log(message)) => {
                 self.queue.ended(due.key);
