@@ -162,8 +162,9 @@ impl<'a> Binder<'a> {
         dir: Option<&Arc<Path>>,
     ) -> Result<Command, String> {
         let (program, args) = argv(&spec.program, scope)?;
-        let mut env = Vec::with_capacity(spec.env.len() + facts.len() + 1);
-        for (name, value) in &spec.env {
+        let own = spec.common_env.iter().chain(&spec.env);
+        let mut env = Vec::with_capacity(own.clone().count() + facts.len() + 1);
+        for (name, value) in own {
             let value = piece(value, scope, format_args!("env.{name}"))?;
             env.push((name.into(), value));
         }

@@ -128,7 +128,10 @@ pub enum ArgsSpec {
 pub struct CommandSpec {
     /// What is executed.
     pub program: ProgramSpec,
-    /// Variables on top of the inherited environment: the job's, then the task's own.
+    /// Variables on top of the inherited environment: those of its file and of the job, which many
+    /// have in common.
+    pub common_env: Arc<[(String, Template)]>,
+    /// The task's own, on top of those.
     pub env: Vec<(String, Template)>,
     /// Where it runs; the manifest's folder if `None`. Relative to that folder.
     pub cwd: Option<Template>,

@@ -173,11 +173,11 @@ impl<'o> Reading<'o> {
         let bytes = self.options.files.read(path);
         let bytes = bytes.map_err(|error| unreadable(include, name, &error))?;
         let text = utf8(bytes).map_err(|fault| {
-            let message = format!("cannot read {name}: {}", fault.message);
+            let message = format!("cannot read `{name}`: {}", fault.message);
             Diagnostic { message, ..*fault }.at(include.range())
         })?;
         if self.sources.end() + text.len() > MAX_TOTAL {
-            let message = format!("with {name} the files of this job have more than 1 GiB");
+            let message = format!("with `{name}` the files of this job have more than 1 GiB");
             let fault = Diagnostic::error("too-large", message).at(include.range());
             return Err(Box::new(fault.hint("use `map` for many tasks that are alike")));
         }
@@ -249,7 +249,7 @@ impl<'o> Reading<'o> {
 }
 
 fn unreadable(include: &Spanned<String>, name: &str, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::error("include", format!("cannot read {name}: {error}"))
+    Diagnostic::error("include", format!("cannot read `{name}`: {error}"))
         .at(include.range())
         .hint("paths start from the folder of the file that they are written in")
 }

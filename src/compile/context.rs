@@ -1,6 +1,7 @@
 //! What every step of compiling needs: the manifest, what surrounds it, and the faults so far.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::compile::compose::Whole;
 use crate::compile::options::Options;
@@ -26,7 +27,7 @@ pub(super) struct Context<'a> {
     /// The values of `vars`, once known.
     pub vars: Value,
     /// The environment of the children of each file, once known.
-    pub env: Vec<Vec<(String, Template)>>,
+    pub env: Vec<Arc<[(String, Template)]>>,
     faults: Faults,
     guesses: u32,
 }
@@ -57,7 +58,7 @@ impl<'a> Context<'a> {
     }
 
     /// The environment of the children of the file of a place.
-    pub fn env(&self, at: Span) -> Vec<(String, Template)> {
+    pub fn env(&self, at: Span) -> Arc<[(String, Template)]> {
         self.env.get(self.whole.file(at)).cloned().unwrap_or_default()
     }
 

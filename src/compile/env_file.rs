@@ -2,8 +2,11 @@
 //! Knows nothing of what single tasks add.
 
 use std::cell::Cell;
+use std::ffi::OsStr;
+use std::fmt::Display;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::compile::actions::{self, Scope};
 use crate::compile::compose;
@@ -18,7 +21,7 @@ type Variables = Vec<(String, String)>;
 /// For each file, the variables that its children are given: those of files that are not in the
 /// environment of jobrun, and those of `env`; what the manifest says first, then what an included
 /// file says for its own.
-pub(super) fn environments(context: &mut Context<'_>) -> Vec<Vec<(String, Template)>> {
+pub(super) fn environments(context: &mut Context<'_>) -> Vec<Arc<[(String, Template)]>> {
     let whole = context.whole;
     let root_dir = compose::dir(&whole.manifest, context.options);
     let root_files = variables(context, &whole.manifest, &root_dir);
@@ -27,12 +30,16 @@ pub(super) fn environments(context: &mut Context<'_>) -> Vec<Vec<(String, Templa
     for part in &whole.included {
         let own_files = variables(context, &part.manifest, &part.dir);
         let own_env = env(context, &part.manifest);
-        environments.push(joined(&[&root_files, &own_files], &[&root_env, &own_env]));
+        environments.push(if own_files.is_empty() && own_env.is_empty() {
+            Arc::clone(&environments[0])
+        } else {
+            joined(&[&root_files, &own_files], &[&root_env, &own_env])
+        });
     }
     environments
 }
 
-fn joined(files: &[&Variables], envs: &[&Vec<(String, Template)>]) -> Vec<(String, Template)> {
+fn joined(files: &[&Variables], envs: &[&Vec<(String, Template)>]) -> Arc<[(String, Template)]> {
     let files = files.iter().copied().flatten();
     let fixed = files.map(|(name, value)| (name.clone(), Template::fixed(value.as_str())));
     fixed.chain(envs.iter().copied().flatten().cloned()).collect()
@@ -53,7 +60,7 @@ fn variables(context: &mut Context<'_>, manifest: &Manifest, dir: &Path) -> Vari
         }
     }
     let inherited = &context.options.environment;
-    all.retain(|(name, _)| !inherited.contains_key(name.as_ref() as &std::ffi::OsStr));
+    all.retain(|(name, _)| !inherited.contains_key(OsStr::new(name)));
     all
 }
 
@@ -62,8 +69,8 @@ fn read(
     file: &Spanned<String>,
     dir: &Path,
 ) -> Result<Variables, Box<Diagnostic>> {
-    let unreadable = |why: &dyn std::fmt::Display| {
-        Diagnostic::error("env-file", format!("cannot read {}: {why}", file.value))
+    let unreadable = |why: &dyn Display| {
+        Diagnostic::error("env-file", format!("cannot read `{}`: {why}", file.value))
             .at(file.range())
             .hint("paths start from the folder of the file that they are written in")
     };
@@ -74,7 +81,7 @@ fn read(
     for (line, variable) in parse(&text) {
         match variable {
             Some((_, value)) if value.contains('\0') => {
-                let message = format!("line {line} of {} has a NUL character", file.value);
+                let message = format!("line {line} of `{}` has a NUL character", file.value);
                 context.fault(
                     Diagnostic::error("nul", message)
                         .at(file.range())
@@ -84,7 +91,7 @@ fn read(
             Some(variable) => variables.push(variable),
             // What is written there may be a secret, so it is not shown.
             None => {
-                let message = format!("line {line} of {} is not NAME=VALUE", file.value);
+                let message = format!("line {line} of `{}` is not NAME=VALUE", file.value);
                 context.fault(Diagnostic::error("env-file", message).at(file.range()).hint(
                     "put values with spaces or other special characters in single quotes, and \
                          close all quotes",
@@ -105,7 +112,7 @@ fn parse(text: &str) -> Vec<(usize, Option<(String, String)>)> {
         found.push(match variable {
             Ok(variable) => (begun.get(), Some(variable)),
             Err(dotenvy::Error::LineParse(written, _)) => {
-                let more = written.trim_end_matches('\n').matches('\n').count();
+                let more = written.strip_suffix('\n').unwrap_or(&written).matches('\n').count();
                 (begun.get().saturating_sub(more), None)
             }
             // There is nothing that could not be read, and nothing else is asked of the system.

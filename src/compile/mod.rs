@@ -34,9 +34,9 @@ pub use crate::compile::options::Options;
 /// # Errors
 /// Everything that is wrong with it, sorted by place.
 pub fn load(source: &Arc<Source>, functions: &Functions, options: &Options) -> Result<Job, Faults> {
-    let (manifest, mut faults) = manifest::parse(source);
-    let Some(manifest) = manifest else { return Err(faults.sorted()) };
-    let (job, found) = check(Cow::Owned(manifest), functions, options);
+    let (manifest, found) = manifest::parse(source);
+    let Some(manifest) = manifest else { return Err(found) };
+    let (job, mut faults) = check(Cow::Owned(manifest), functions, options);
     faults.append(found);
     finish(job, faults)
 }

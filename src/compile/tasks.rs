@@ -352,7 +352,7 @@ impl<'a> View<'a> {
     ) -> Option<CommandSpec> {
         let run = pick!(self, run)?;
         let program = actions::program(context, run, pick!(self, shell), scope);
-        let mut env = context.env(self.task.span);
+        let mut env = Vec::new();
         let defaults = self.defaults.and_then(|defaults| defaults.env.as_ref());
         for variables in defaults.into_iter().chain(&self.task.env) {
             env.extend(actions::environment(context, variables, scope));
@@ -363,6 +363,7 @@ impl<'a> View<'a> {
             .map(|codes| codes.value.iter().map(|code| i32::from(code.0)).collect::<Arc<[i32]>>());
         Some(CommandSpec {
             program: program?,
+            common_env: context.env(self.task.span),
             env,
             cwd: cwd.flatten(),
             stdin: stdin.flatten(),

@@ -32,6 +32,7 @@ fn vars() -> Value {
 fn argv(pieces: &[&str]) -> CommandSpec {
     CommandSpec {
         program: ProgramSpec::Argv(pieces.iter().map(|piece| template(piece)).collect()),
+        common_env: Arc::default(),
         env: Vec::new(),
         cwd: None,
         stdin: None,

@@ -279,6 +279,7 @@ fn script(script: &str) -> CallbackAction {
     let shell = ["sh", "-eu", "-c"].map(str::to_owned).to_vec();
     CallbackAction::Do(Action::Run(CommandSpec {
         program: ProgramSpec::Script { shell, script: script.to_owned() },
+        common_env: Arc::default(),
         env: Vec::new(),
         cwd: None,
         stdin: None,

@@ -73,6 +73,32 @@ fn every_manifest_of_the_papers_is_valid() {
     assert!(count > 10);
 }
 
+/// The blocks of a paper that are files with a name, as in a fence that ends in `toml ci/x.toml`.
+fn named_blocks(text: &str) -> Vec<(&str, String)> {
+    let fences = text.lines().filter_map(|line| line.strip_prefix("```toml "));
+    fences
+        .flat_map(|name| {
+            blocks(text, &format!("toml {name}")).into_iter().map(move |(_, block)| (name, block))
+        })
+        .collect()
+}
+
+#[test]
+fn manifests_of_several_files_in_the_manual_are_valid() {
+    let manual = read("docs/manifest.md");
+    let story = || {
+        named_blocks(&manual)
+            .iter()
+            .fold(Story::command(&[]), |story, (name, block)| story.file(name, block))
+            .file(".env", "TOKEN=1\n")
+    };
+    assert!(named_blocks(&manual).len() > 1);
+    for (name, _) in named_blocks(&manual) {
+        story().args(&["check", name]).run().expect(0);
+    }
+    story().args(&["jobrun.toml"]).run().expect(0);
+}
+
 #[test]
 fn every_job_is_valid_and_named_in_the_readme() {
     let readme = read("README.md");
@@ -216,6 +242,7 @@ fn every_job_ends_as_it_says() {
             "first-completed" => the_first_wins(&shown(job).run()),
             "first-exception" => the_first_failure_ends_it(&shown(job).run()),
             "pipeline" => the_pipeline_does_all_its_steps(&shown(job).run()),
+            "release" => the_release_is_packed_after_the_checks(),
             "sums" | "sums-process" | "sums-as-completed" => the_sums_are_right(&shown(job).run()),
             "sums-wait" => the_sums_are_waited_for(&shown(job).run()),
             other => panic!("nothing says how {other} ends"),
@@ -227,6 +254,19 @@ fn the_sums_are_right(end: &End) {
     end.expect(0).says("50005000");
     let sums = [50_005_000_u64, 5_000_050_000, 500_000_500_000, 50_000_005_000_000];
     assert_eq!(end.result("sum"), &serde_json::json!(sums));
+}
+
+fn the_release_is_packed_after_the_checks() {
+    let story = || {
+        ["jobs/shared/checks.toml", "jobs/shared/release.env"]
+            .iter()
+            .fold(shown("release"), |story, file| story.file(file, &read(file)))
+    };
+    let end = story().run();
+    end.expect(0).says("check-names: all there");
+    assert_eq!(end.result("pack"), "jobrun-1.0.tar");
+    let end = story().env("VERSION", "2.0").run();
+    assert_eq!(end.expect(0).result("pack"), "jobrun-2.0.tar");
 }
 
 fn the_sums_are_waited_for(end: &End) {

@@ -18,6 +18,7 @@ mod faults;
 mod files;
 mod formats;
 mod guard;
+mod include;
 mod manifest;
 mod reports;
 mod schedule;
