@@ -57,6 +57,10 @@ pub struct Spec {
     pub action: Action,
     /// The items of a group; `None` for a plain task.
     pub items: Option<Items>,
+    /// What must be true of a future when all it is after is done, or it is skipped.
+    pub condition: Option<Template>,
+    /// What yields the items of a group that is open.
+    pub expansion: Option<Template>,
 }
 
 /// What a task or a callback does.
@@ -301,6 +305,12 @@ impl Job {
     /// What a task does.
     pub fn spec(&self, task: TaskId) -> &Spec {
         &self.specs[task.index()]
+    }
+
+    /// The job for one run: where it grows while it runs, one of its own.
+    #[must_use]
+    pub fn for_a_run(self: &Arc<Self>) -> Arc<Self> {
+        if self.graph.is_open() { Arc::new(Self::clone(self)) } else { Arc::clone(self) }
     }
 
     /// How an executor is set up.

@@ -171,6 +171,8 @@ impl<'a> View<'a> {
             tags: tags.iter().map(|tag| tag.value.clone()).collect(),
             action,
             items,
+            condition: None,
+            expansion: None,
         };
         Compiled { node, spec }
     }
