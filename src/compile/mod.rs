@@ -6,6 +6,7 @@
 mod actions;
 mod callbacks;
 mod context;
+mod items;
 mod limits;
 mod names;
 mod options;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::graph::{ExecutorKind, OnReturn, OnWorkerDeath, ReturnWhen, When};
 use crate::manifest::place::{Entries, Given, Items, Spanned};
+use crate::manifest::sources::{MapSource, Matrix};
 use crate::manifest::tables::{
     Callback, Defaults, Executor, Initializer, Manifest, Post, Report, Retry, Task, Wait,
 };
 use crate::manifest::values::{
-    Bytes, ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar,
+    Bytes, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar,
 };
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
@@ -43,6 +44,58 @@ impl From<Vec<Value>> for MapSource {
     fn from(items: Vec<Value>) -> Self {
         Self::List(items)
     }
+}
+
+impl Matrix {
+    /// No combinations yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an axis with these values.
+    #[must_use]
+    pub fn axis<V: Into<Value>>(
+        self,
+        name: impl Into<String>,
+        values: impl IntoIterator<Item = V>,
+    ) -> Self {
+        self.axis_from(name, MapSource::List(values.into_iter().map(Into::into).collect()))
+    }
+
+    /// Adds an axis with values from anywhere that a `map` can have items from.
+    #[must_use]
+    pub fn axis_from(mut self, name: impl Into<String>, values: impl Into<MapSource>) -> Self {
+        self.axes.push(name, values.into());
+        self
+    }
+
+    /// Adds a combination beside those of the axes: a value for each of them.
+    #[must_use]
+    pub fn include<N: Into<String>>(
+        mut self,
+        values: impl IntoIterator<Item = (N, Value)>,
+    ) -> Self {
+        self.include.push(combination(values));
+        self
+    }
+
+    /// Leaves out the combinations of the axes that have all these values.
+    #[must_use]
+    pub fn exclude<N: Into<String>>(
+        mut self,
+        values: impl IntoIterator<Item = (N, Value)>,
+    ) -> Self {
+        self.exclude.push(combination(values));
+        self
+    }
+}
+
+fn combination<N: Into<String>>(
+    values: impl IntoIterator<Item = (N, Value)>,
+) -> Spanned<Entries<Value>> {
+    let mut entries = Entries::default();
+    values.into_iter().for_each(|(name, value)| entries.push(name, value));
+    entries.into()
 }
 
 impl Manifest {
@@ -107,8 +160,8 @@ impl Manifest {
         self
     }
 
-    /// Sets what every task starts from; the name of `task`, its `after` and `map` are not looked
-    /// at.
+    /// Sets what every task starts from; the name of `task`, its `after`, `map` and `matrix` are not
+    /// looked at.
     #[must_use]
     pub fn defaults(mut self, task: Task) -> Self {
         self.defaults = given(Defaults(Box::new(task)));
@@ -272,7 +325,7 @@ impl Task {
     /// Makes it a group with a future for each item.
     #[must_use]
     pub fn map<V: Into<Value>>(mut self, items: impl IntoIterator<Item = V>) -> Self {
-        self.map = given(MapSource::List(items.into_iter().map(Into::into).collect()));
+        self.map = given(MapSource::List(items.into_iter().map(Into::into).collect::<Vec<_>>()));
         self
     }
 
@@ -280,6 +333,34 @@ impl Task {
     #[must_use]
     pub fn map_range(mut self, start: i64, end: i64, step: i64) -> Self {
         self.map = given(MapSource::Range { start, end, step });
+        self
+    }
+
+    /// Makes it a group with a future for each path that matches a pattern, sorted.
+    #[must_use]
+    pub fn map_glob(mut self, pattern: impl Into<String>) -> Self {
+        self.map = given(MapSource::Glob(items([pattern])));
+        self
+    }
+
+    /// Makes it a group with a future for each line of a file.
+    #[must_use]
+    pub fn map_lines(mut self, path: impl Into<String>) -> Self {
+        self.map = given(MapSource::Lines(Spanned::from(path.into())));
+        self
+    }
+
+    /// Makes it a group with a future for each element of the list in a JSON file.
+    #[must_use]
+    pub fn map_json(mut self, path: impl Into<String>) -> Self {
+        self.map = given(MapSource::Json(Spanned::from(path.into())));
+        self
+    }
+
+    /// Makes it a group with a future for each combination.
+    #[must_use]
+    pub fn matrix(mut self, matrix: Matrix) -> Self {
+        self.matrix = given(matrix);
         self
     }
 

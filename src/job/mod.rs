@@ -1,6 +1,8 @@
 //! A compiled job: the graph, and for each task what its futures do, with templates still to be
 //! filled in. Made by `compile` alone; knows neither the manifest it came from nor who runs it.
 
+mod matrix;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use crate::id::{ExecutorId, NodeId, TaskId};
 use crate::template::Template;
 use crate::value::Value;
 use crate::work::ResultKind;
+
+pub use matrix::{Matrix, product};
 
 /// A job that can be run.
 #[derive(Debug)]
@@ -128,6 +132,8 @@ pub enum Items {
     },
     /// These.
     List(Vec<Value>),
+    /// The combinations of these.
+    Matrix(Matrix),
 }
 
 impl Items {
@@ -136,6 +142,7 @@ impl Items {
         match self {
             Self::Range { len, .. } => *len as usize,
             Self::List(items) => items.len(),
+            Self::Matrix(matrix) => matrix.len(),
         }
     }
 
@@ -151,6 +158,27 @@ impl Items {
                 Value::Int(i128::from(*start) + i128::from(*step) * i128::from(index))
             }
             Self::List(items) => items[index as usize].clone(),
+            Self::Matrix(matrix) => matrix.get(index),
+        }
+    }
+
+    /// The places where an item is.
+    pub fn positions(&self, item: &Value) -> Vec<u32> {
+        match self {
+            Self::Range { start, step, len } => {
+                let ahead = item.as_int().and_then(|item| item.checked_sub((*start).into()));
+                let steps = ahead.filter(|ahead| ahead % i128::from(*step) == 0);
+                let place = steps.and_then(|ahead| u32::try_from(ahead / i128::from(*step)).ok());
+                place.filter(|place| place < len).into_iter().collect()
+            }
+            Self::List(items) => (0..)
+                .zip(items)
+                .filter(|(_, other)| *other == item)
+                .map(|(place, _)| place)
+                .collect(),
+            Self::Matrix(matrix) => {
+                (0..matrix.len() as u32).filter(|place| matrix.get(*place) == *item).collect()
+            }
         }
     }
 }
