@@ -15,6 +15,7 @@ mod docs;
 mod embed;
 mod executors;
 mod faults;
+mod files;
 mod formats;
 mod guard;
 mod manifest;
