@@ -1,14 +1,18 @@
-//! The items of a group: what a `map` or a `matrix` says, with the files that it names.
+//! The items of a group: what a `map` or a `matrix` says together.
 
-use std::ops::Range;
+use std::collections::HashSet;
 
 use crate::compile::context::Context;
 use crate::compile::names::title;
+use crate::compile::sources;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::graph::MAX_FUTURES;
 use crate::job::{self, Items};
-use crate::manifest::{Entries, MapSource, Matrix, Spanned, Task};
+use crate::manifest::{Entries, Matrix, Spanned, Task};
 use crate::value::Value;
+
+/// A matrix has at most so many axes. With two values each, far fewer make too many futures.
+const MAX_AXES: usize = 1000;
 
 /// The items of a task; `None` if it is no group, or, after a fault, if there can be none.
 pub(super) fn compile(context: &mut Context<'_>, task: &Task) -> Option<Items> {
@@ -24,78 +28,16 @@ pub(super) fn compile(context: &mut Context<'_>, task: &Task) -> Option<Items> {
             );
             None
         }
-        (Some(map), None) => source(context, "this `map`", map),
+        (Some(map), None) => sources::items(context, "this `map`", map),
         (None, Some(matrix)) => self::matrix(context, matrix),
         (None, None) => None,
     }
 }
 
-/// The items that a source gives; `what` it is, in a message.
-fn source(context: &mut Context<'_>, what: &str, source: &Spanned<MapSource>) -> Option<Items> {
-    let items = match &source.value {
-        MapSource::List(items) => Items::List(items.clone()),
-        MapSource::Range { start, end, step } => {
-            return range(context, what, source, (*start, *end, *step));
-        }
-        MapSource::Glob(_) | MapSource::Lines(_) | MapSource::Json(_) => return None,
-    };
-    bounded(context, what, items.len() as u128, source.range()).then_some(items)
-}
-
-fn range(
-    context: &mut Context<'_>,
-    what: &str,
-    source: &Spanned<MapSource>,
-    (start, end, step): (i64, i64, i64),
-) -> Option<Items> {
-    if step == 0 {
-        let fault = Diagnostic::error("wrong-value", "the step of a range must not be 0")
-            .at(source.range())
-            .hint("write { range = [start, stop, step] } with a step such as 1 or -1");
-        context.fault(fault);
-        return None;
-    }
-    let len = range_len(start, end, step);
-    let fits = bounded(context, what, len, source.range());
-    fits.then_some(Items::Range { start, step, len: len as u32 })
-}
-
-/// The number of items of a range, as in Python.
-fn range_len(start: i64, end: i64, step: i64) -> u128 {
-    let ahead = i128::from(end) - i128::from(start);
-    let distance = if step > 0 { ahead } else { -ahead };
-    if distance <= 0 { 0 } else { distance.unsigned_abs().div_ceil(step.unsigned_abs().into()) }
-}
-
-/// Whether there are not too many items; says it if there are.
-fn bounded(
-    context: &mut Context<'_>,
-    what: &str,
-    count: u128,
-    place: Option<Range<usize>>,
-) -> bool {
-    let fits = count <= u128::from(MAX_FUTURES);
-    if !fits {
-        let message = format!("{what} has {count} items; a job has at most {MAX_FUTURES} futures");
-        context.fault(too_many(message, place));
-    }
-    fits
-}
-
-fn too_many(message: String, place: Option<Range<usize>>) -> Diagnostic {
-    Diagnostic::error("too-many-futures", message)
-        .at(place)
-        .hint("let each future do more, or split the job")
-}
-
 /// The combinations of a matrix.
 fn matrix(context: &mut Context<'_>, matrix: &Spanned<Matrix>) -> Option<Items> {
     let names = matrix.names();
-    if names.is_empty() && matrix.axes.broken.is_empty() {
-        let fault = Diagnostic::error("no-axes", "this `matrix` has no axes")
-            .at(matrix.range())
-            .hint("write lists by name, such as { os = [\"linux\", \"mac\"], version = [1, 2] }");
-        context.fault(fault);
+    if refuse_axes(context, matrix, &names) {
         return None;
     }
     let axes: Vec<_> = names.iter().map(|name| axis(context, matrix, name)).collect();
@@ -115,10 +57,28 @@ fn matrix(context: &mut Context<'_>, matrix: &Spanned<Matrix>) -> Option<Items> 
     job::Matrix::new(axes, &excluded, included).map(Items::Matrix)
 }
 
+/// Says what is wrong with the names of the axes, if anything is.
+fn refuse_axes(context: &mut Context<'_>, matrix: &Spanned<Matrix>, names: &[&str]) -> bool {
+    let count = names.len();
+    // Only a program can name one twice; a text cannot.
+    let distinct = names.iter().collect::<HashSet<_>>().len();
+    let message = match count {
+        0 if matrix.axes.broken.is_empty() => "this `matrix` has no axes".to_owned(),
+        _ if count > MAX_AXES => format!("this `matrix` has {count} axes; the most are {MAX_AXES}"),
+        _ if count > distinct => "this `matrix` has two axes of the same name".to_owned(),
+        _ => return false,
+    };
+    let fault = Diagnostic::error("wrong-axes", message)
+        .at(matrix.range())
+        .hint("write lists by name, such as { os = [\"linux\", \"mac\"], version = [1, 2] }");
+    context.fault(fault);
+    true
+}
+
 /// An axis of that name; without values if only `include` names it.
 fn axis(context: &mut Context<'_>, matrix: &Matrix, name: &str) -> Option<(String, Items)> {
     let items = match matrix.axes.get(name) {
-        Some(values) => source(context, &format!("the axis `{name}`"), values)?,
+        Some(values) => sources::items(context, &format!("the axis `{name}`"), values)?,
         None => Items::List(Vec::new()),
     };
     Some((name.to_owned(), items))
@@ -209,9 +169,8 @@ fn few_enough(
         },
         |count| count.to_string(),
     );
-    let message =
-        format!("this `matrix` has {count} combinations; a job has at most {MAX_FUTURES} futures");
-    context.fault(too_many(message, matrix.range()));
+    let what = format!("this `matrix` has {count} combinations");
+    context.fault(sources::too_many(&what, matrix.range()));
     false
 }
 

@@ -46,58 +46,6 @@ impl From<Vec<Value>> for MapSource {
     }
 }
 
-impl Matrix {
-    /// No combinations yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds an axis with these values.
-    #[must_use]
-    pub fn axis<V: Into<Value>>(
-        self,
-        name: impl Into<String>,
-        values: impl IntoIterator<Item = V>,
-    ) -> Self {
-        self.axis_from(name, MapSource::List(values.into_iter().map(Into::into).collect()))
-    }
-
-    /// Adds an axis with values from anywhere that a `map` can have items from.
-    #[must_use]
-    pub fn axis_from(mut self, name: impl Into<String>, values: impl Into<MapSource>) -> Self {
-        self.axes.push(name, values.into());
-        self
-    }
-
-    /// Adds a combination beside those of the axes: a value for each of them.
-    #[must_use]
-    pub fn include<N: Into<String>>(
-        mut self,
-        values: impl IntoIterator<Item = (N, Value)>,
-    ) -> Self {
-        self.include.push(combination(values));
-        self
-    }
-
-    /// Leaves out the combinations of the axes that have all these values.
-    #[must_use]
-    pub fn exclude<N: Into<String>>(
-        mut self,
-        values: impl IntoIterator<Item = (N, Value)>,
-    ) -> Self {
-        self.exclude.push(combination(values));
-        self
-    }
-}
-
-fn combination<N: Into<String>>(
-    values: impl IntoIterator<Item = (N, Value)>,
-) -> Spanned<Entries<Value>> {
-    let mut entries = Entries::default();
-    values.into_iter().for_each(|(name, value)| entries.push(name, value));
-    entries.into()
-}
-
 impl Manifest {
     /// A job without tasks.
     pub fn new(name: impl Into<String>) -> Self {

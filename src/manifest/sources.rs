@@ -55,6 +55,48 @@ const SOURCES_HINT: &str = "write { range = [start, stop, step] }, { glob = \"*.
                             { lines = \"file\" } or { json = \"file\" }";
 
 impl Matrix {
+    /// No combinations yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an axis with these values.
+    #[must_use]
+    pub fn axis<V: Into<Value>>(
+        self,
+        name: impl Into<String>,
+        values: impl IntoIterator<Item = V>,
+    ) -> Self {
+        self.axis_from(name, MapSource::List(values.into_iter().map(Into::into).collect()))
+    }
+
+    /// Adds an axis with values from anywhere that a `map` can have items from.
+    #[must_use]
+    pub fn axis_from(mut self, name: impl Into<String>, values: impl Into<MapSource>) -> Self {
+        self.axes.push(name, values.into());
+        self
+    }
+
+    /// Adds a combination beside those of the axes: a value for each of them.
+    #[must_use]
+    pub fn include<N: Into<String>>(
+        mut self,
+        values: impl IntoIterator<Item = (N, Value)>,
+    ) -> Self {
+        self.include.push(combination(values));
+        self
+    }
+
+    /// Leaves out the combinations of the axes that have all these values.
+    #[must_use]
+    pub fn exclude<N: Into<String>>(
+        mut self,
+        values: impl IntoIterator<Item = (N, Value)>,
+    ) -> Self {
+        self.exclude.push(combination(values));
+        self
+    }
+
     /// The names of the axes: if there are none, those of the first combination of `include`.
     pub fn names(&self) -> Vec<&str> {
         let named = self.axes.iter().len() + self.axes.broken.len() > 0;
@@ -63,6 +105,14 @@ impl Matrix {
             _ => self.axes.names().collect(),
         }
     }
+}
+
+fn combination<N: Into<String>>(
+    values: impl IntoIterator<Item = (N, Value)>,
+) -> Spanned<Entries<Value>> {
+    let mut entries = Entries::default();
+    values.into_iter().for_each(|(name, value)| entries.push(name, value));
+    entries.into()
 }
 
 impl Read for MapSource {
