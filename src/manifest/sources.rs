@@ -311,11 +311,16 @@ impl JsonSchema for Matrix {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let axis = generator.subschema_for::<MapSource>();
-        let combinations = generator.subschema_for::<Vec<Entries<Value>>>();
+        let whole = generator.subschema_for::<Entries<Value>>();
+        let mut partial = whole.clone();
+        partial.insert("minProperties".to_owned(), 1.into());
         json_schema!({
             "type": "object",
             "description": "Lists by name: one future for each combination of their values.",
-            "properties": { "include": combinations, "exclude": combinations },
+            "properties": {
+                "include": { "type": "array", "items": whole },
+                "exclude": { "type": "array", "items": partial },
+            },
             "minProperties": 1,
             "additionalProperties": axis,
         })

@@ -14,6 +14,7 @@ mod differential;
 mod docs;
 mod embed;
 mod executors;
+mod expansion;
 mod faults;
 mod files;
 mod formats;
