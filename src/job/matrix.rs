@@ -51,26 +51,27 @@ impl Matrix {
         self.axes.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The combination at `index`, which must be less than [`len`](Self::len): a map with a value for
-    /// each axis.
-    pub fn get(&self, index: u32) -> Value {
+    /// The combination at `index`, a map with a value for each axis; `None` beyond the last one.
+    pub fn get(&self, index: u32) -> Option<Value> {
         let values = match index.checked_sub(self.combined) {
-            Some(further) => self.included[further as usize].clone(),
-            None => self.combination(self.kept.as_ref().map_or(index, |kept| kept[index as usize])),
+            Some(further) => self.included.get(further as usize)?.clone(),
+            None => {
+                self.combination(self.kept.as_ref().map_or(index, |kept| kept[index as usize]))?
+            }
         };
-        Value::Map(self.axes().map(str::to_owned).zip(values).collect())
+        Some(Value::Map(self.axes().map(str::to_owned).zip(values).collect()))
     }
 
     /// The values at a place among all combinations of the axes.
-    fn combination(&self, mut place: u32) -> Vec<Value> {
+    fn combination(&self, mut place: u32) -> Option<Vec<Value>> {
         let mut values: Vec<Value> = Vec::with_capacity(self.axes.len());
         for (_, axis) in self.axes.iter().rev() {
             let len = axis.len() as u32;
-            values.push(axis.get(place % len));
+            values.push(axis.get(place.checked_rem(len)?)?);
             place /= len;
         }
         values.reverse();
-        values
+        Some(values)
     }
 }
 
