@@ -23,6 +23,7 @@ mod manifest;
 mod reports;
 mod schedule;
 mod story;
+mod strings;
 mod supervise;
 mod template;
 mod tidy;
