@@ -63,7 +63,7 @@ impl Scope {
                 "templates of this task know `item`, `index` and `vars`, as in {{ item }}"
             }
             _ if message.contains("`item`") || message.contains("`index`") => {
-                "give the task a `map` or a `matrix`, or take the value from `vars`"
+                "give the task a `map`, or take the value from `vars`"
             }
             _ => "templates of this task know `vars`, as in {{ vars.NAME }}",
         })

@@ -196,7 +196,7 @@ fn places(axes: &[(String, Items)], given: &Entries<Value>) -> Vec<u32> {
     for (name, values) in axes {
         let len = values.len() as u32;
         let wanted: Vec<u32> = match given.get(name) {
-            Some(value) => positions(values, value),
+            Some(value) => values.positions(value),
             None => (0..len).collect(),
         };
         places = places
@@ -205,21 +205,4 @@ fn places(axes: &[(String, Items)], given: &Entries<Value>) -> Vec<u32> {
             .collect();
     }
     places
-}
-
-/// Where in an axis a value is.
-fn positions(values: &Items, value: &Value) -> Vec<u32> {
-    match values {
-        Items::Range { start, step, len } => {
-            let (start, step) = (i128::from(*start), i128::from(*step));
-            let ahead = value.as_int().and_then(|value| value.checked_sub(start));
-            let steps = ahead.filter(|ahead| ahead % step == 0).map(|ahead| ahead / step);
-            let place = steps.and_then(|steps| u32::try_from(steps).ok());
-            place.filter(|place| place < len).into_iter().collect()
-        }
-        Items::List(values) => {
-            (0..).zip(values).filter(|(_, other)| *other == value).map(|(place, _)| place).collect()
-        }
-        Items::Matrix(_) | Items::Each | Items::Open(_) => Vec::new(),
-    }
 }

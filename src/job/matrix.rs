@@ -46,6 +46,11 @@ impl Matrix {
         self.len() == 0
     }
 
+    /// The values of an axis.
+    pub fn axis(&self, name: &str) -> Option<&Items> {
+        self.axes.iter().find(|(axis, _)| axis == name).map(|(_, values)| values)
+    }
+
     /// The names of the axes.
     pub fn axes(&self) -> impl Iterator<Item = &str> {
         self.axes.iter().map(|(name, _)| name.as_str())

@@ -169,6 +169,28 @@ impl Items {
             Self::Open(items) => items.get()?.get(index as usize).cloned(),
         }
     }
+
+    /// Where an item is among those that are known before the run.
+    pub fn positions(&self, item: &Value) -> Vec<u32> {
+        match self {
+            Self::Range { start, step, len } => {
+                let (start, step) = (i128::from(*start), i128::from(*step));
+                let ahead = item.as_int().and_then(|item| item.checked_sub(start));
+                let steps = ahead.filter(|ahead| ahead % step == 0).map(|ahead| ahead / step);
+                let place = steps.and_then(|steps| u32::try_from(steps).ok());
+                place.filter(|place| place < len).into_iter().collect()
+            }
+            Self::List(items) => {
+                let found = items.iter().enumerate().filter(|(_, other)| *other == item);
+                found.map(|(place, _)| place as u32).collect()
+            }
+            Self::Matrix(matrix) => {
+                let is_it = |place: &u32| matrix.get(*place).as_ref() == Some(item);
+                (0..matrix.len() as u32).filter(is_it).collect()
+            }
+            Self::Each | Self::Open(_) => Vec::new(),
+        }
+    }
 }
 
 /// How an executor is set up, beyond what the schedule needs.

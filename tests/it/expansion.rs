@@ -365,6 +365,7 @@ fn millions_of_combinations_take_no_more_memory_than_their_axes() {
     let Items::Matrix(matrix) = &all else { panic!("{} values are kept", all.len()) };
     assert_eq!(all.len(), 4_000_000);
     assert_eq!(matrix.axes().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(matrix.axis("b").unwrap().positions(&Value::from(7)), [7]);
     let pair = |a: i32, b: i32| Value::Map(vec![("a".into(), a.into()), ("b".into(), b.into())]);
     assert_eq!(all.get(0), Some(pair(0, 0)));
     assert_eq!(all.get(2001), Some(pair(1, 1)));

@@ -99,7 +99,7 @@ fn five_thousand_odd_strings_arrive_in_three_ways() {
         let end = on(kind, 4, &manifest()).file("strings.json", &json!(items).to_string()).run();
         end.expect(0);
         for (index, item) in items.iter().enumerate() {
-            let whole: String = item.iter().map(|string| format!("{string}\0")).collect();
+            let whole: String = item.iter().flat_map(|string| [string, "\0"]).collect();
             assert_eq!(end.result("args")[index], json!(whole), "{kind} {index}");
             assert_eq!(end.result("stdin")[index], json!(whole), "{kind} {index}");
             let env = end.result("env")[index].as_str().unwrap();
