@@ -1,9 +1,10 @@
 //! What every step of compiling needs: the manifest, what surrounds it, and the faults so far.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::compile::compose::Whole;
+use crate::compile::compose::{self, Whole};
 use crate::compile::options::Options;
 use crate::diagnostic::{Diagnostic, Faults, did_you_mean};
 use crate::functions::Functions;
@@ -49,6 +50,14 @@ impl<'a> Context<'a> {
 
     pub fn into_faults(self) -> Faults {
         self.faults
+    }
+
+    /// The folder that the relative paths of the file of a place start from.
+    pub fn dir(&self, at: Span) -> PathBuf {
+        match self.whole.file(at).checked_sub(1) {
+            Some(included) => self.whole.included[included].dir.to_path_buf(),
+            None => compose::dir(self.manifest, self.options),
+        }
     }
 
     /// The defaults of the tasks of the file of a place.

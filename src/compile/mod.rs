@@ -8,10 +8,12 @@ mod callbacks;
 mod compose;
 mod context;
 mod env_file;
+mod items;
 mod limits;
 mod names;
 mod options;
 mod select;
+mod sources;
 mod tasks;
 mod vars;
 

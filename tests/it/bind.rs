@@ -82,6 +82,8 @@ fn job(action: Action, items: Option<Vec<Value>>) -> Job {
             tags: Vec::new(),
             action,
             items: items.map(Items::List),
+            condition: None,
+            expansion: None,
         }],
         setups: vec![Setup::default()],
         vars: vars(),

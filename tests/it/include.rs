@@ -263,6 +263,31 @@ fn paths_start_from_the_folder_of_their_own_file() {
 }
 
 #[test]
+fn maps_over_files_look_in_the_folder_of_their_own_file() {
+    let map =
+        |name: &str, map: &str| format!("[[task]]\nname = '{name}'\ncall = 'echo'\nmap = {map}\n");
+    let job = good(&[
+        ("job.toml", &format!("include = ['sub/a.toml']\n{}", map("own", "{ glob = '*.csv' }"))),
+        (
+            "sub/a.toml",
+            &(map("glob", "{ glob = '*.csv' }")
+                + &map("lines", "{ lines = 'x.txt' }")
+                + &map("json", "{ json = 'x.json' }")),
+        ),
+        ("root.csv", ""),
+        ("sub/theirs.csv", ""),
+        ("sub/x.txt", "one\ntwo\n"),
+        ("sub/x.json", "[3]"),
+    ]);
+    let items = |id| {
+        let items = job.spec(id).items.as_ref().unwrap();
+        (0..items.len() as u32).map(|at| items.get(at).to_text().unwrap()).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = job.graph.tasks().map(|(id, _)| items(id).join(" ")).collect();
+    assert_eq!(all, ["theirs.csv", "one two", "3", "root.csv"]);
+}
+
+#[test]
 fn what_fails_is_told_with_the_file_of_its_task() {
     let end = Story::new("include = ['sub/lib.toml']\n")
         .file("sub/lib.toml", "\n\n[[task]]\nname = 'bad'\ncall = 'fail'\nargs = ['no cheese']\n")

@@ -142,7 +142,14 @@ impl Plan {
         });
         let action = Action::Call { function: Arc::from("echo"), args: ArgsSpec::Item };
         let place = Place { file: 0, line: 10 * self.tasks.len() as u32 };
-        self.specs.push(Spec { place, tags: Vec::new(), action, items });
+        self.specs.push(Spec {
+            place,
+            tags: Vec::new(),
+            action,
+            items,
+            condition: None,
+            expansion: None,
+        });
         self
     }
 
