@@ -119,8 +119,9 @@ fn the_environment_of_a_task_comes_after_that_of_the_job() {
     let scope =
         Scope { vars: Some(&job.vars), item: Some(&item), index: Some(0), ..Scope::default() };
     let env: Vec<_> = command
-        .env
+        .common_env
         .iter()
+        .chain(&command.env)
         .map(|(name, value)| format!("{name}={}", value.text(&scope).unwrap()))
         .collect();
     assert_eq!(env, ["A=1", "B=5", "A=2", "N=7"]);

@@ -281,7 +281,9 @@ fn maps_over_files_look_in_the_folder_of_their_own_file() {
     ]);
     let items = |id| {
         let items = job.spec(id).items.as_ref().unwrap();
-        (0..items.len() as u32).map(|at| items.get(at).to_text().unwrap()).collect::<Vec<_>>()
+        (0..items.len() as u32)
+            .map(|at| items.get(at).unwrap().to_text().unwrap())
+            .collect::<Vec<_>>()
     };
     let all: Vec<_> = job.graph.tasks().map(|(id, _)| items(id).join(" ")).collect();
     assert_eq!(all, ["theirs.csv", "one two", "3", "root.csv"]);
@@ -500,7 +502,7 @@ fn who_wins_if_several_set_a_variable() {
             of(source).map(|set| format!("V{set} = '{}'", sources[source])).collect();
         format!("env = {{ {} }}\n", entries.join(", "))
     };
-    let file: String = of(3).map(|set| format!("V{set}=file\n")).collect();
+    let lines: Vec<String> = of(3).map(|set| format!("V{set}=file\n")).collect();
     let story = |kind: &str| {
         let manifest = format!(
             "env_file = 'vars.env'\n{}[executor]\nkind = '{kind}'\n[[task]]\nname = 't'\nrun = \
@@ -508,7 +510,7 @@ fn who_wins_if_several_set_a_variable() {
             table(1),
             table(0)
         );
-        let story = Story::new(&manifest).file("vars.env", &file);
+        let story = Story::new(&manifest).file("vars.env", &lines.concat());
         of(2).fold(story, |story, set| story.env(&format!("V{set}"), "process"))
     };
     let variables: Vec<&str> = variables.iter().map(String::as_str).collect();
