@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::compile::context::Context;
-use crate::diagnostic::{Diagnostic, Faults, Source};
+use crate::diagnostic::{Diagnostic, Faults, Severity, Source};
 use crate::functions::Functions;
 use crate::graph::{self, Graph, GraphError, MAX_FUTURES};
 use crate::id::TaskId;
@@ -31,13 +31,31 @@ pub use crate::compile::options::Options;
 /// # Errors
 /// Everything that is wrong with it, sorted by place.
 pub fn load(source: &Arc<Source>, functions: &Functions, options: &Options) -> Result<Job, Faults> {
+    let Checked { job, faults, .. } = examine(source, functions, options);
+    finish(job, faults)
+}
+
+/// What came of a manifest, with all that a closer look needs.
+#[derive(Debug)]
+pub struct Checked {
+    /// What could be read of it.
+    pub manifest: Option<Manifest>,
+    /// The job, if there are no errors.
+    pub job: Option<Job>,
+    /// Errors and warnings, sorted by place.
+    pub faults: Faults,
+}
+
+/// Reads and compiles a manifest, and gives all that was found on the way.
+pub fn examine(source: &Arc<Source>, functions: &Functions, options: &Options) -> Checked {
     let (manifest, mut faults) = manifest::parse(source);
-    let job = manifest.and_then(|manifest| {
-        let (job, found) = check(&manifest, functions, options);
+    let job = manifest.as_ref().and_then(|manifest| {
+        let (job, found) = check(manifest, functions, options);
         faults.append(found);
         job
     });
-    finish(job, faults)
+    let job = job.filter(|_| !faults.has_errors());
+    Checked { manifest, job, faults: faults.sorted() }
 }
 
 /// Compiles a manifest.
@@ -55,8 +73,12 @@ pub fn compile(
 
 fn finish(job: Option<Job>, faults: Faults) -> Result<Job, Faults> {
     match job {
-        Some(job) if faults.is_empty() => Ok(job),
-        _ => Err(faults.sorted()),
+        Some(job) if !faults.has_errors() => Ok(job),
+        _ => {
+            let mut errors = faults;
+            errors.retain(|fault| fault.severity == Severity::Error);
+            Err(errors.sorted())
+        }
     }
 }
 
@@ -82,6 +104,7 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
 
     let faulty = context.has_faults();
     if faulty {
+        limits::refuse_unreachable_job(context, tasks::most_futures(context, &tasks));
         // A faulty job gets no graph, but its cycles are faults too.
         for task in &mut tasks {
             task.node.size = graph::Size::One;
@@ -102,6 +125,9 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
     if faulty {
         return None;
     }
+    let looked_at = graph.tasks().filter(|(id, _)| graph.is_inside(*id));
+    let total = looked_at.map(|(_, task)| task.size.futures()).sum();
+    limits::refuse_unreachable_job(context, Some(total));
     let origin = origin(context);
     Some(Job {
         name: job_name(manifest),
