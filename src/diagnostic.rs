@@ -297,9 +297,9 @@ impl Faults {
         self.list.iter().any(|fault| fault.severity == Severity::Error)
     }
 
-    /// Leaves only those of which this is true.
-    pub fn retain(&mut self, keep: impl FnMut(&Diagnostic) -> bool) {
-        self.list.retain(keep);
+    /// Leaves only those of which this is true, which it may change.
+    pub fn retain_mut(&mut self, keep: impl FnMut(&mut Diagnostic) -> bool) {
+        self.list.retain_mut(keep);
     }
 
     /// Whether there is nothing to say.

@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. Knows nothing of how anything is done.
 
 mod args;
+mod check;
 mod graph;
 mod load;
 mod plan;
@@ -17,6 +18,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::cli::args::{
     Changes, Cli, Color, Command, GraphFormat, PlanFormat, RunOptions, SchemaOf,
 };
+use crate::cli::check::Verdicts;
 use crate::cli::load::{Problem, Target};
 use crate::exit::Exit;
 use crate::functions::Functions;
@@ -69,7 +71,14 @@ fn run_or_plan(
 fn inspect(command: Command, functions: &Functions) -> Result<u8, Problem> {
     match command {
         Command::Run { .. } => unreachable!("is handled by the caller"),
-        Command::Check { files, color } => check(files, color, functions),
+        Command::Check { files, deny, allow, format, color } => {
+            let targets = if files.is_empty() {
+                vec![Target::of_file(None, Vec::new())?]
+            } else {
+                files.into_iter().map(|file| Target::named(file, Vec::new())).collect()
+            };
+            check::check(&targets, &Verdicts { deny, allow }, format, colored(color), functions)
+        }
         Command::Plan { file, tasks, format, changes, color } => {
             show_plan(&Target::of_file(file, tasks)?, format, &changes, color, functions)
         }
@@ -104,28 +113,6 @@ fn inspect(command: Command, functions: &Functions) -> Result<u8, Problem> {
             print_bytes(&text)
         }
     }
-}
-
-/// Every manifest is checked, also after one was found wrong.
-fn check(files: Vec<PathBuf>, color: Color, functions: &Functions) -> Result<u8, Problem> {
-    let targets = if files.is_empty() {
-        vec![Target::of_file(None, Vec::new())?]
-    } else {
-        files.into_iter().map(|file| Target::named(file, Vec::new())).collect()
-    };
-    let mut code = Exit::Succeeded.code();
-    for target in targets {
-        match load::job(&target, &Changes::default(), colored(color), functions) {
-            Ok(job) => {
-                let (tasks, futures) = (job.graph.tasks().len(), job.graph.future_count());
-                let (s, t) =
-                    (if tasks == 1 { "" } else { "s" }, if futures == 1 { "" } else { "s" });
-                tell(&format!("{}: ok, {tasks} task{s}, {futures} future{t}", target.shown()));
-            }
-            Err(problem) => code = problem.tell(),
-        }
-    }
-    Ok(code)
 }
 
 fn show_plan(

@@ -76,7 +76,7 @@ fn finish(job: Option<Job>, faults: Faults) -> Result<Job, Faults> {
         Some(job) if !faults.has_errors() => Ok(job),
         _ => {
             let mut errors = faults;
-            errors.retain(|fault| fault.severity == Severity::Error);
+            errors.retain_mut(|fault| fault.severity == Severity::Error);
             Err(errors.sorted())
         }
     }

@@ -1,0 +1,108 @@
+//! What every rule sees, and where it puts what it finds. Knows no rule.
+
+use std::ops::Range;
+
+use crate::diagnostic::{Diagnostic, Faults};
+use crate::graph::{self, Graph};
+use crate::id::TaskId;
+use crate::job::{Job, Spec};
+use crate::lint::machine::Machine;
+use crate::manifest::{Manifest, Span, Spanned, Task};
+
+/// A manifest, its job, and the machine it is looked at on.
+pub(super) struct Scene<'a> {
+    pub manifest: &'a Manifest,
+    pub job: &'a Job,
+    pub machine: &'a dyn Machine,
+    /// The tasks of the job as written.
+    written: Vec<&'a Spanned<Task>>,
+}
+
+/// One task of the job.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub id: TaskId,
+    /// As it was written.
+    pub written: &'a Spanned<Task>,
+    /// As the schedule sees it.
+    pub node: &'a graph::Task,
+    /// What it does.
+    pub spec: &'a Spec,
+}
+
+impl<'a> Scene<'a> {
+    pub fn new(manifest: &'a Manifest, job: &'a Job, machine: &'a dyn Machine) -> Self {
+        // A job may have been made of some of the tasks; the order stays.
+        let mut rest = manifest.task.iter();
+        let written = job.graph.tasks().map_while(|(_, task)| {
+            rest.find(|written| written.name.as_ref().is_some_and(|name| name.value == task.name))
+        });
+        Self { manifest, job, machine, written: written.collect() }
+    }
+
+    pub fn graph(&self) -> &'a Graph {
+        &self.job.graph
+    }
+
+    /// All tasks, in the order of the manifest.
+    pub fn tasks(&self) -> impl Iterator<Item = Subject<'a>> {
+        let tasks = self.job.graph.tasks().zip(&self.job.specs).zip(&self.written);
+        tasks.map(|(((id, node), spec), written)| Subject { id, written, node, spec })
+    }
+
+    /// The line of a place, counted from 1; 0 for nowhere.
+    pub fn line(&self, span: Span) -> u32 {
+        match (&self.manifest.source, span.range()) {
+            (Some(source), Some(range)) => source.line(range.start) as u32,
+            _ => 0,
+        }
+    }
+
+    /// The names of tasks, in quotes; many are abridged.
+    pub fn names(&self, ids: &[TaskId]) -> String {
+        const SHOWN: usize = 8;
+        let mut names: Vec<_> = ids.iter().take(SHOWN).map(|id| self.quoted(*id)).collect();
+        if ids.len() > SHOWN {
+            names.push(format!("{} more", ids.len() - SHOWN));
+        }
+        names.join(", ")
+    }
+
+    /// The name of a task, in quotes.
+    pub fn quoted(&self, id: TaskId) -> String {
+        format!("`{}`", self.graph().task(id).name)
+    }
+}
+
+impl Subject<'_> {
+    /// Where its name is.
+    pub fn name_range(&self) -> Option<Range<usize>> {
+        self.written.name.as_deref().and_then(Spanned::range)
+    }
+
+    /// Its name, in quotes.
+    pub fn title(&self) -> String {
+        format!("`{}`", self.node.name)
+    }
+}
+
+/// Where a rule puts what it finds.
+pub(super) struct Found<'a> {
+    code: &'static str,
+    faults: &'a mut Faults,
+}
+
+impl<'a> Found<'a> {
+    pub fn new(code: &'static str, faults: &'a mut Faults) -> Self {
+        Self { code, faults }
+    }
+
+    /// Adds a warning, once `complete` has said where it is and what to do.
+    pub fn add(
+        &mut self,
+        message: impl Into<String>,
+        complete: impl FnOnce(Diagnostic) -> Diagnostic,
+    ) {
+        self.faults.push(complete(Diagnostic::warning(self.code, message)));
+    }
+}
