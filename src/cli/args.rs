@@ -68,6 +68,10 @@ pub enum Command {
         /// The tasks to plan, with what they need; all if none is named
         #[arg(value_name = "TASK")]
         tasks: Vec<String>,
+        /// How long it would take with each of these numbers of workers on the default executor,
+        /// or on NAME
+        #[arg(long, value_name = "[NAME=]N,N…")]
+        workers: Option<String>,
         /// What to print
         #[arg(long, value_enum, default_value_t)]
         format: PlanFormat,
@@ -83,6 +87,9 @@ pub enum Command {
         /// The manifest; the nearest `jobrun.toml` upward if not given
         #[arg(value_name = "MANIFEST", value_hint = ValueHint::FilePath)]
         file: Option<PathBuf>,
+        /// Draw each future of a group, not the group as one box
+        #[arg(long)]
+        expand: bool,
         /// What to print
         #[arg(long, value_enum, default_value_t)]
         format: GraphFormat,

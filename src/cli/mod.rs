@@ -61,7 +61,8 @@ fn run_or_plan(
     functions: &Functions,
 ) -> Result<u8, Problem> {
     if options.dry_run {
-        show_plan(target, PlanFormat::Text, &options.changes, options.color, functions)
+        let color = colored(options.color);
+        show_plan(target, None, PlanFormat::Text, &options.changes, color, functions)
     } else {
         run::run(target, options, functions)
     }
@@ -79,16 +80,18 @@ fn inspect(command: Command, functions: &Functions) -> Result<u8, Problem> {
             };
             check::check(&targets, &Verdicts { deny, allow }, format, colored(color), functions)
         }
-        Command::Plan { file, tasks, format, changes, color } => {
-            show_plan(&Target::of_file(file, tasks)?, format, &changes, color, functions)
+        Command::Plan { file, tasks, workers, format, changes, color } => {
+            let target = Target::of_file(file, tasks)?;
+            show_plan(&target, workers.as_deref(), format, &changes, colored(color), functions)
         }
-        Command::Graph { file, format, changes, color } => {
+        Command::Graph { file, expand, format, changes, color } => {
             let target = Target::of_file(file, Vec::new())?;
             let job = load::job(&target, &changes, colored(color), functions)?;
+            let drawing = graph::Drawing::of(&job.graph, expand).map_err(Problem::Words)?;
             match format {
-                GraphFormat::Dot => print(&graph::dot(&job)),
-                GraphFormat::Mermaid => print(&graph::mermaid(&job)),
-                GraphFormat::Json => print_with(|out| graph::write_json(out, &job)),
+                GraphFormat::Dot => print(&graph::dot(&job, &drawing)),
+                GraphFormat::Mermaid => print(&graph::mermaid(&drawing)),
+                GraphFormat::Json => print_with(|out| graph::write_json(out, &job, &drawing)),
             }
         }
         Command::List { place } => list(place, functions),
@@ -117,16 +120,19 @@ fn inspect(command: Command, functions: &Functions) -> Result<u8, Problem> {
 
 fn show_plan(
     target: &Target,
+    workers: Option<&str>,
     format: PlanFormat,
     changes: &Changes,
-    color: Color,
+    color: bool,
     functions: &Functions,
 ) -> Result<u8, Problem> {
-    let job = load::job(target, changes, colored(color), functions)?;
+    let job = load::job(target, changes, color, functions)?;
+    let curve = workers.map(|word| plan::Curve::of(&job.graph, word)).transpose();
+    let curve = curve.map_err(Problem::Words)?;
     let found = crate::plan::Plan::of(&job.graph);
     match format {
-        PlanFormat::Text => print(&plan::text(&job, &found)),
-        PlanFormat::Json => print_with(|out| plan::write_json(out, &job, &found)),
+        PlanFormat::Text => print(&plan::text(&job, &found, curve.as_ref())),
+        PlanFormat::Json => print_with(|out| plan::write_json(out, &job, &found, curve.as_ref())),
     }
 }
 

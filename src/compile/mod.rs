@@ -126,8 +126,8 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
         return None;
     }
     let looked_at = graph.tasks().filter(|(id, _)| graph.is_inside(*id));
-    let total = looked_at.map(|(_, task)| task.size.futures()).sum();
-    limits::refuse_unreachable_job(context, Some(total));
+    let total = looked_at.map(|(_, task)| tasks::known_futures(&task.size)).sum();
+    limits::refuse_unreachable_job(context, total);
     let origin = origin(context);
     Some(Job {
         name: job_name(manifest),

@@ -95,10 +95,15 @@ pub(super) fn most_futures(context: &Context<'_>, tasks: &[Compiled]) -> Option<
             return None;
         }
         if task.node.when == graph::When::Success {
-            most = most.saturating_add(task.node.size.futures());
+            most = most.saturating_add(known_futures(&task.node.size)?);
         }
     }
     (!manifest.broken.contains(&"task")).then_some(most)
+}
+
+/// The number of futures, if it is known before the run.
+pub(super) fn known_futures(size: &Size) -> Option<u32> {
+    (!size.is_open()).then(|| size.futures())
 }
 
 fn too_many_edges(task: &Spanned<Task>) -> Diagnostic {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::job::{Action, CallbackAction, CommandSpec, ProgramSpec};
-use crate::lint::scene::{Found, Scene};
+use crate::lint::scene::{Found, Scene, is_first};
 use crate::manifest::{Program, Spanned, Task};
 use crate::supervise;
 use crate::template::Template;
@@ -40,7 +40,7 @@ impl Machine for Here {
 /// Folders to run in that are not there. What comes after something may find what that has made.
 pub(super) fn folders(scene: &Scene<'_>, found: &mut Found<'_>) {
     let defaults = scene.manifest.defaults.as_ref().and_then(|it| it.0.cwd.as_deref());
-    for task in scene.tasks().filter(|task| task.node.after.is_empty()) {
+    for task in scene.tasks().filter(|task| is_first(task.node)) {
         let Action::Run(command) = &task.spec.action else { continue };
         let Some(cwd) = command.cwd.as_ref().and_then(constant) else { continue };
         let folder = scene.job.origin.dir.join(cwd);
@@ -60,7 +60,7 @@ pub(super) fn programs(scene: &Scene<'_>, found: &mut Found<'_>) {
     let defaults = scene.manifest.defaults.as_ref().map(|defaults| &*defaults.0);
     for task in scene.tasks() {
         let Action::Run(command) = &task.spec.action else { continue };
-        let first = task.node.after.is_empty();
+        let first = is_first(task.node);
         if let Some(program) = missing(scene, command, first) {
             let place = place_of_program(task.written, defaults).or_else(|| task.name_range());
             report(found, command, &program, place);

@@ -2,12 +2,12 @@
 
 use crate::graph::{OnWorkerDeath, ReturnWhen, Size, When};
 use crate::job::Trigger;
-use crate::lint::scene::{Found, Scene, Subject};
+use crate::lint::scene::{Found, Scene, Subject, is_first};
 use crate::manifest::Spanned;
 
 /// What reacts to the end of other tasks needs other tasks.
 pub(super) fn after_nothing(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for task in scene.tasks().filter(|task| task.node.after.is_empty()) {
+    for task in scene.tasks().filter(|task| is_first(task.node)) {
         let (message, hint) = match task.node.when {
             When::Success => continue,
             When::Failure => (
@@ -34,11 +34,13 @@ pub(super) fn nothing_can_fail(scene: &Scene<'_>, found: &mut Found<'_>) {
         let own = match &task.size {
             Size::One => task.allow_failure,
             Size::Group { members, wait } => *members == 0 || task.allow_failure && wait.is_none(),
+            // Its items may turn out to be none.
+            Size::Open { .. } => false,
         };
-        harmless[id.index()] = own && task.after.iter().all(|it| harmless[it.index()]);
+        harmless[id.index()] = own && task.before().all(|it| harmless[it.index()]);
     }
     for task in scene.tasks() {
-        let after = &task.node.after;
+        let after: Vec<_> = task.node.before().copied().collect();
         let idle = task.node.when == When::Failure && !after.is_empty();
         if idle && after.iter().all(|it| harmless[it.index()]) {
             let message = format!(
@@ -48,7 +50,7 @@ pub(super) fn nothing_can_fail(scene: &Scene<'_>, found: &mut Found<'_>) {
             let written = task.written.after.as_deref().and_then(Spanned::entry);
             found.add(message, |it| {
                 it.at(written.or_else(|| task.name_range()))
-                    .label(format!("{}: `allow_failure`, or nothing to run", scene.names(after)))
+                    .label(format!("{}: `allow_failure`, or nothing to run", scene.names(&after)))
                     .hint("take `allow_failure` away, or write when = \"always\"")
             });
         }

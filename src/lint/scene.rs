@@ -86,6 +86,11 @@ impl Subject<'_> {
     }
 }
 
+/// Whether a task comes after nothing.
+pub(super) fn is_first(task: &graph::Task) -> bool {
+    task.before().next().is_none()
+}
+
 /// Where a rule puts what it finds.
 pub(super) struct Found<'a> {
     code: &'static str,

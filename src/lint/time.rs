@@ -54,7 +54,7 @@ fn worst_chain(graph: &Graph) -> (Duration, Vec<TaskId>) {
     let mut last = None;
     for &id in graph.in_order().iter().filter(|id| graph.is_inside(**id)) {
         let task = graph.task(id);
-        let before = task.after.iter().copied().max_by_key(|it| worst[it.index()]);
+        let before = task.before().copied().max_by_key(|it| worst[it.index()]);
         via[id.index()] = before;
         let before = before.map_or(Duration::ZERO, |it| worst[it.index()]);
         worst[id.index()] = before.saturating_add(longest(task));
@@ -77,11 +77,11 @@ fn longest(task: &Task) -> Duration {
     let Some(timeout) = task.timeout else { return task.estimate.unwrap_or_default() };
     let attempts = timeout.saturating_mul(task.retry.count.saturating_add(1));
     let all = attempts.saturating_add(pauses(task));
-    match &task.size {
-        Size::Group { members: 0, .. } => Duration::ZERO,
-        Size::Group { wait: Some(wait), .. } => wait.timeout.map_or(all, |limit| limit.min(all)),
-        _ => all,
+    if matches!(task.size, Size::Group { members: 0, .. }) {
+        return Duration::ZERO;
     }
+    let limit = task.size.wait().and_then(|wait| wait.timeout);
+    limit.map_or(all, |limit| limit.min(all))
 }
 
 /// All pauses between attempts together, without those beyond any that matter.

@@ -10,8 +10,8 @@ use crate::manifest::{Spanned, Wait};
 struct Policy<'a> {
     written: &'a Wait,
     wait: graph::Wait,
-    /// So many futures it looks at.
-    total: u32,
+    /// So many futures it looks at, if that is known.
+    total: Option<u32>,
     /// Whether it is the job's.
     of_job: bool,
 }
@@ -20,7 +20,7 @@ struct Policy<'a> {
 fn policies<'a>(scene: &Scene<'a>) -> Vec<Policy<'a>> {
     let graph = scene.graph();
     let inside = graph.tasks().filter(|(id, _)| graph.is_inside(*id));
-    let total = inside.map(|(_, task)| task.size.futures()).sum();
+    let total = inside.map(|(_, task)| known(&task.size)).sum();
     let job = scene.manifest.wait.as_deref().map(|written| Policy {
         written: &written.value,
         wait: graph.wait().clone(),
@@ -29,8 +29,8 @@ fn policies<'a>(scene: &Scene<'a>) -> Vec<Policy<'a>> {
     });
     let groups = scene.tasks().filter_map(|task| {
         let written = &task.written.wait.as_deref()?.value;
-        let Size::Group { members, wait: Some(wait) } = &task.node.size else { return None };
-        Some(Policy { written, wait: wait.clone(), total: *members, of_job: false })
+        let wait = task.node.size.wait()?.clone();
+        Some(Policy { written, wait, total: known(&task.node.size), of_job: false })
     });
     job.into_iter().chain(groups).collect()
 }
@@ -55,10 +55,10 @@ pub(super) fn rest_of_nothing(scene: &Scene<'_>, found: &mut Found<'_>) {
 pub(super) fn more_failures_than_futures(scene: &Scene<'_>, found: &mut Found<'_>) {
     for policy in policies(scene) {
         let ReturnWhen::Failed(Amount::Count(wanted)) = policy.wait.return_when else { continue };
-        if policy.total > 0 && wanted > policy.total {
+        if let Some(total) = policy.total.filter(|total| (1..wanted).contains(total)) {
             let message = format!(
                 "{wanted} failures of {} can never be reached: this waits for all",
-                futures(policy.total)
+                futures(total)
             );
             found.add(message, |it| {
                 it.at(place(policy.written)).hint("ask for fewer, or write \"all_completed\"")
@@ -85,6 +85,10 @@ pub(super) fn failures_that_are_allowed(scene: &Scene<'_>, found: &mut Found<'_>
             });
         }
     }
+}
+
+fn known(size: &Size) -> Option<u32> {
+    (!size.is_open()).then(|| size.futures())
 }
 
 fn place(wait: &Wait) -> Option<Range<usize>> {
