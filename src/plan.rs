@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::time::Duration;
 
-use crate::graph::{Graph, Size};
+use crate::graph::{Graph, Size, Wait};
 use crate::id::{ExecutorId, NodeId, TaskId};
 use crate::outcome::State;
 use crate::schedule::{Action, End, Options, Schedule};
@@ -50,7 +50,7 @@ pub struct Point {
 /// The job planned with each of these numbers of workers on one executor.
 pub fn curve(graph: &Graph, executor: ExecutorId, workers: &[u32]) -> Vec<Point> {
     let makespan = |workers| {
-        let graph = assumed(graph, Some((executor, workers)));
+        let graph = rebuilt(graph, Some((executor, workers)), graph.wait().clone());
         Walk::through(&graph).makespan
     };
     let alone = makespan(1).as_secs_f64();
@@ -63,13 +63,20 @@ pub fn curve(graph: &Graph, executor: ExecutorId, workers: &[u32]) -> Vec<Point>
     points.collect()
 }
 
-/// A graph in which all is known, with other workers for one executor. The one there is, if that is
-/// so.
-fn assumed(graph: &Graph, workers: Option<(ExecutorId, u32)>) -> Cow<'_, Graph> {
+/// How long the job would take if nobody gave up waiting for it.
+pub fn unhurried(graph: &Graph) -> Duration {
+    let wait = Wait { timeout: None, ..graph.wait().clone() };
+    Walk::through(&rebuilt(graph, None, wait)).makespan
+}
+
+/// A graph in which all is known: the one there is, if that is so.
+fn assumed(graph: &Graph) -> Cow<'_, Graph> {
     let unknown = graph.is_open() || graph.tasks().any(|(_, task)| task.asks);
-    if workers.is_none() && !unknown {
-        return Cow::Borrowed(graph);
-    }
+    if unknown { rebuilt(graph, None, graph.wait().clone()) } else { Cow::Borrowed(graph) }
+}
+
+/// The graph with all that is unknown assumed, other workers for one executor, and this wait.
+fn rebuilt(graph: &Graph, workers: Option<(ExecutorId, u32)>, wait: Wait) -> Cow<'_, Graph> {
     let tasks = graph.tasks().map(|(_, task)| {
         let mut task = task.clone();
         task.asks = false;
@@ -102,7 +109,7 @@ pub struct Step {
 impl<'g> Plan<'g> {
     /// The plan of a job with this graph.
     pub fn of(graph: &'g Graph) -> Self {
-        let graph = assumed(graph, None);
+        let graph = assumed(graph);
         let Walk { steps, skipped, makespan, work } = Walk::through(&graph);
         let (critical_path, critical) = critical_path(&graph, &steps);
         Self { graph, steps, skipped, makespan, work, critical_path, critical }

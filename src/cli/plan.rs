@@ -384,7 +384,7 @@ fn limits(graph: &Graph, task: &Task) -> String {
         limits.push(format!("retry {}", task.retry.count));
     }
     if let Some(wait) = task.size.wait() {
-        limits.push(format!("wait {}", self::wait(wait)));
+        limits.push(format!("wait {}", policy(wait)));
     }
     limits.join("; ")
 }
@@ -421,6 +421,16 @@ fn estimate(graph: &Graph, plan: &Plan<'_>) -> String {
 
 /// A wait in the words of the manifest.
 fn wait(wait: &Wait) -> String {
+    let then = match wait.on_return {
+        OnReturn::Cancel => "then cancel the rest",
+        OnReturn::Drain => "then drain",
+        OnReturn::Continue => "then continue",
+    };
+    format!("{}, {then}", policy(wait))
+}
+
+/// What a wait waits for, and how long.
+fn policy(wait: &Wait) -> String {
     let amount = |amount| match amount {
         Amount::Count(count) => count.to_string(),
         Amount::Percent(percent) => format!("{percent}%"),
@@ -437,11 +447,6 @@ fn wait(wait: &Wait) -> String {
     if let Some(timeout) = wait.timeout {
         let _ = write!(text, ", timeout {}", duration(timeout));
     }
-    text.push_str(match wait.on_return {
-        OnReturn::Cancel => ", then cancel the rest",
-        OnReturn::Drain => ", then drain",
-        OnReturn::Continue => ", then continue",
-    });
     text
 }
 

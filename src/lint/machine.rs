@@ -66,13 +66,10 @@ pub(super) fn programs(scene: &Scene<'_>, found: &mut Found<'_>) {
             report(found, command, &program, place);
         }
     }
-    for callback in &scene.job.callbacks {
+    for (callback, written) in scene.callbacks() {
         let CallbackAction::Do(Action::Run(command)) = &callback.action else { continue };
         if let Some(program) = missing(scene, command, false) {
-            let all = scene.manifest.task.iter().flat_map(|task| &task.callback);
-            let mut all = scene.manifest.callback.iter().chain(all);
-            let written = all.find(|it| scene.line(it.span) == callback.line);
-            let place = written.and_then(|it| first_word(it.run.as_deref()?, None));
+            let place = written.run.as_deref().and_then(|run| first_word(run, None));
             report(found, command, &program, place);
         }
     }

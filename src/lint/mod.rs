@@ -23,7 +23,7 @@ use scene::{Found, Scene};
 type Rule = fn(&Scene<'_>, &mut Found<'_>);
 
 /// All rules, each under the code of what it finds.
-const RULES: [(&str, Rule); 16] = [
+const RULES: [(&str, Rule); 15] = [
     ("above-timeout", time::job_above_timeout),
     ("above-timeout", time::estimate_above_timeout),
     ("duplicate", unused::twice_in_a_list),
@@ -34,7 +34,6 @@ const RULES: [(&str, Rule); 16] = [
     ("no-effect", waits::more_failures_than_futures),
     ("no-effect", waits::failures_that_are_allowed),
     ("no-effect", time::retry_of_nothing),
-    ("no-effect", unused::uses_nothing),
     ("no-such-path", machine::folders),
     ("program-not-found", machine::programs),
     ("unused", unused::executors_and_resources),

@@ -59,13 +59,7 @@ pub(super) fn nothing_can_fail(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 /// A callback for what happens to none of its tasks.
 pub(super) fn callback_of_what_cannot_happen(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let of_job = scene.manifest.callback.iter();
-    let of_tasks = scene.manifest.task.iter().flat_map(|task| &task.callback);
-    for written in of_job.chain(of_tasks) {
-        let line = scene.line(written.span);
-        let Some(callback) = scene.job.callbacks.iter().find(|it| it.line == line) else {
-            continue;
-        };
+    for (callback, written) in scene.callbacks() {
         let mut tasks = scene
             .tasks()
             .filter(|task| callback.tasks.as_ref().is_none_or(|ids| ids.contains(&task.id)));

@@ -5,9 +5,9 @@ use std::ops::Range;
 use crate::diagnostic::{Diagnostic, Faults};
 use crate::graph::{self, Graph};
 use crate::id::TaskId;
-use crate::job::{Job, Spec};
+use crate::job::{Callback, Job, Spec};
 use crate::lint::machine::Machine;
-use crate::manifest::{Manifest, Span, Spanned, Task};
+use crate::manifest::{self, Manifest, Span, Spanned, Task};
 
 /// A manifest, its job, and the machine it is looked at on.
 pub(super) struct Scene<'a> {
@@ -50,8 +50,22 @@ impl<'a> Scene<'a> {
         tasks.map(|(((id, node), spec), written)| Subject { id, written, node, spec })
     }
 
+    /// All callbacks of the job, each as it was written; those of which that is not certain are left
+    /// out.
+    pub fn callbacks(
+        &self,
+    ) -> impl Iterator<Item = (&'a Callback, &'a Spanned<manifest::Callback>)> {
+        let of_tasks = self.manifest.task.iter().flat_map(|task| &task.callback);
+        let all: Vec<_> = self.manifest.callback.iter().chain(of_tasks).collect();
+        self.job.callbacks.iter().filter_map(move |callback| {
+            let mut alike = all.iter().filter(|written| self.line(written.span) == callback.line);
+            let written = *alike.next()?;
+            alike.next().is_none().then_some((callback, written))
+        })
+    }
+
     /// The line of a place, counted from 1; 0 for nowhere.
-    pub fn line(&self, span: Span) -> u32 {
+    fn line(&self, span: Span) -> u32 {
         match (&self.manifest.source, span.range()) {
             (Some(source), Some(range)) => source.line(range.start) as u32,
             _ => 0,

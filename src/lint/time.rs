@@ -8,7 +8,7 @@ use crate::id::TaskId;
 use crate::lint::scene::{Found, Scene};
 use crate::manifest::{Retry, Spanned};
 use crate::outcome::FailureKind;
-use crate::plan::Plan;
+use crate::plan;
 
 /// The job's wait gives up before its tasks may have ended: by their estimates, or if every attempt
 /// takes all the time it may.
@@ -21,7 +21,7 @@ pub(super) fn job_above_timeout(scene: &Scene<'_>, found: &mut Found<'_>) {
     let limit = format!("the job gives up after {}", shown(timeout));
 
     let estimated = graph.tasks().any(|(_, task)| task.estimate.is_some());
-    let makespan = if estimated { Plan::of(graph).makespan } else { Duration::ZERO };
+    let makespan = if estimated { plan::unhurried(graph) } else { Duration::ZERO };
     if makespan > timeout {
         let message = format!("by its estimates the job takes {}", shown(makespan));
         found.add(message, |it| {

@@ -103,16 +103,3 @@ fn repeated(list: &Items<String>) -> Vec<(&Spanned<String>, &Spanned<String>)> {
     }
     repeated
 }
-
-/// A share of nothing.
-pub(super) fn uses_nothing(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for task in &scene.manifest.task {
-        let uses = task.uses.iter().flat_map(|uses| uses.iter());
-        for (name, _) in uses.filter(|(_, share)| share.amount == 0) {
-            let place = task.uses.as_ref().and_then(|uses| uses.get(name)?.entry());
-            found.add(format!("this uses nothing of `{name}`"), |it| {
-                it.at(place).hint("use 1 or more, or leave it out")
-            });
-        }
-    }
-}
