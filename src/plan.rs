@@ -89,8 +89,7 @@ fn rebuilt(graph: &Graph, workers: Option<(ExecutorId, u32)>, wait: Wait) -> Cow
     if let Some((id, workers)) = workers {
         executors[id.index()].max_workers = workers;
     }
-    let made =
-        Graph::new(tasks.collect(), executors, graph.resources().to_vec(), graph.wait().clone());
+    let made = Graph::new(tasks.collect(), executors, graph.resources().to_vec(), wait);
     // Only a graph with the most futures that there may be can refuse one more.
     made.map_or(Cow::Borrowed(graph), Cow::Owned)
 }

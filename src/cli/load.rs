@@ -177,6 +177,7 @@ pub fn options(target: &Target, changes: &Changes) -> Result<compile::Options, P
         tags: changes.tags.clone(),
         skip: changes.skip.clone(),
         dir: Some(target.dir()),
+        ..compile::Options::default()
     })
 }
 

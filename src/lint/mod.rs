@@ -6,6 +6,7 @@
 
 mod machine;
 mod never;
+mod programs;
 mod scene;
 mod time;
 mod unused;
@@ -34,8 +35,8 @@ const RULES: [(&str, Rule); 15] = [
     ("no-effect", waits::more_failures_than_futures),
     ("no-effect", waits::failures_that_are_allowed),
     ("no-effect", time::retry_of_nothing),
-    ("no-such-path", machine::folders),
-    ("program-not-found", machine::programs),
+    ("no-such-path", programs::folders),
+    ("program-not-found", programs::programs),
     ("unused", unused::executors_and_resources),
     ("unused", unused::vars),
     ("when-without-after", never::after_nothing),

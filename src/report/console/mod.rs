@@ -196,6 +196,17 @@ impl Console {
         self.tenth();
     }
 
+    fn expanded(&mut self, run: &RunView<'_>, task: TaskId) {
+        self.counts.total = run.job.graph.future_count();
+        let counts = self.counts;
+        self.screen.board(|board| board.counted(&counts));
+        if self.wants_lines(1) {
+            let group = words::plain(run.task_name(task), false);
+            let members = run.job.graph.members(task).len() as u64;
+            self.line(DIM, "group", &format!("{group}  has {}", words::many(members, "future")));
+        }
+    }
+
     fn group_returned(&mut self, run: &RunView<'_>, task: TaskId) {
         let Some(how) = run.ledger.group(task) else { return };
         let group = words::plain(run.task_name(task), false);
@@ -300,6 +311,7 @@ impl Observer for Console {
             }
             Event::Retry { node, attempt, .. } => self.retried(run, *node, *attempt),
             Event::Finished { node } => self.finished(run, *node),
+            Event::Expanded { task } => self.expanded(run, *task),
             Event::GroupReturned { task } => self.group_returned(run, *task),
             Event::JobReturned => {
                 if self.wants_lines(1)
