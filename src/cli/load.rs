@@ -72,7 +72,7 @@ impl Target {
     /// The text of the manifest.
     pub fn read(&self) -> Result<Source, Box<Diagnostic>> {
         let shown = self.shown();
-        let unreadable = |message| Box::new(Diagnostic::error("unreadable", message));
+        let unreadable = |message| Box::new(Diagnostic::error("unreadable-file", message));
         let bytes = if self.file == Path::new("-") {
             read_bounded(io::stdin().lock())
         } else {
@@ -116,7 +116,7 @@ impl Problem {
 
     /// The manifest cannot be read, or is no text.
     fn unread(target: &Target, fault: &Diagnostic, color: bool) -> Self {
-        if fault.code == "unreadable" {
+        if fault.code == "unreadable-file" {
             return Self::Words(fault.message.clone());
         }
         Self::Manifest(fault.render(&Source::new(target.shown(), ""), color), 1)

@@ -89,9 +89,10 @@ pub(super) fn no_members(scene: &Scene<'_>, found: &mut Found<'_>) {
         });
         let then = if asks { ", so its wait for a success fails" } else { "" };
         let map = task.written.map.as_deref().and_then(Spanned::entry);
+        let map = map.or_else(|| task.written.matrix.as_deref().and_then(Spanned::entry));
         found.add(format!("{} has no futures{then}", task.title()), |it| {
             it.at(map.or_else(|| task.name_range()))
-                .label("this is empty")
+                .label("this gives it none")
                 .hint("give it items, or leave the task out")
         });
     }

@@ -44,8 +44,8 @@ fn warnings(name: &str, text: &str, machine: &dyn Machine) -> (Arc<Source>, Faul
     let options = Options { dir: Some("/work".into()), ..Options::default() };
     let Checked { manifest, job, faults } = examine(&source, &Functions::builtin(), &options);
     let job = job.unwrap_or_else(|| panic!("{}", faults.render(&source, false)));
-    assert!(faults.is_empty());
-    let found = lint(&manifest.unwrap(), &job, machine);
+    let mut found = lint(&manifest.unwrap(), &job, machine);
+    found.append(faults);
     assert!(found.iter().all(|it| it.severity == Severity::Warning));
     (source, found)
 }
@@ -161,6 +161,18 @@ fn groups_of_nothing() {
     let group = "[[task]]\nname = \"g\"\ncall = \"echo\"\nmap = []\n";
     let wait = "wait = { return_when = \"first_success\" }\n";
     assert_snapshot!(format!("{}\n\n{}", said(group), said(&format!("{group}{wait}"))));
+}
+
+#[test]
+fn what_leaves_nothing_out() {
+    let matrix = |exclude: &str| {
+        said(&format!(
+            "[[task]]\nname = \"g\"\ncall = \"echo\"\n\
+             matrix = {{ os = [\"linux\", \"mac\"], n = [1, 2], exclude = [{exclude}] }}\n"
+        ))
+    };
+    assert_eq!(matrix("{ os = \"mac\", n = 2 }"), "");
+    assert_snapshot!(matrix("{ os = \"mac\", n = 3 }"));
 }
 
 #[test]
