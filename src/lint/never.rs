@@ -1,8 +1,8 @@
 //! Rules about what never happens: tasks and callbacks that nothing can start, groups of nothing.
 
-use crate::graph::{OnWorkerDeath, ReturnWhen, Size, When};
+use crate::graph::{OnWorkerDeath, ReturnWhen, Size, Task, When};
 use crate::job::Trigger;
-use crate::lint::scene::{Found, Scene, Subject, is_first};
+use crate::lint::scene::{Found, Scene, is_first};
 use crate::manifest::Spanned;
 
 /// What reacts to the end of other tasks needs other tasks.
@@ -59,13 +59,18 @@ pub(super) fn nothing_can_fail(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 /// A callback for what happens to none of its tasks.
 pub(super) fn callback_of_what_cannot_happen(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let graph = scene.graph();
+    let retried = graph.tasks().any(|(_, task)| can_retry(scene, task));
+    let timed = graph.tasks().any(|(_, task)| task.timeout.is_some());
     for (callback, written) in scene.callbacks() {
-        let mut tasks = scene
-            .tasks()
-            .filter(|task| callback.tasks.as_ref().is_none_or(|ids| ids.contains(&task.id)));
+        // Those of a callback that is for all are looked at once for all callbacks.
+        let any = |among_all: bool, has: &dyn Fn(&Task) -> bool| match &callback.tasks {
+            None => among_all,
+            Some(ids) => ids.iter().any(|id| has(graph.task(*id))),
+        };
         let needed = match callback.on[..] {
-            [Trigger::Retry] if tasks.all(|task| !can_retry(scene, task)) => "`retry`",
-            [Trigger::Timeout] if tasks.all(|task| task.node.timeout.is_none()) => "`timeout`",
+            [Trigger::Retry] if !any(retried, &|task| can_retry(scene, task)) => "`retry`",
+            [Trigger::Timeout] if !any(timed, &|task| task.timeout.is_some()) => "`timeout`",
             _ => continue,
         };
         found.add(format!("this callback is never called: no task of it has a {needed}"), |it| {
@@ -75,9 +80,9 @@ pub(super) fn callback_of_what_cannot_happen(scene: &Scene<'_>, found: &mut Foun
     }
 }
 
-fn can_retry(scene: &Scene<'_>, task: Subject<'_>) -> bool {
-    let executor = scene.graph().executor(task.node.executor);
-    task.node.retry.count > 0 || executor.on_worker_death == OnWorkerDeath::Retry
+fn can_retry(scene: &Scene<'_>, task: &Task) -> bool {
+    let executor = scene.graph().executor(task.executor);
+    task.retry.count > 0 || executor.on_worker_death == OnWorkerDeath::Retry
 }
 
 /// A group without members does nothing, and fails a wait for successes.

@@ -1,5 +1,6 @@
 //! What every rule sees, and where it puts what it finds. Knows no rule.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::diagnostic::{Diagnostic, Faults};
@@ -21,7 +22,6 @@ pub(super) struct Scene<'a> {
 /// One task of the job.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
-    pub id: TaskId,
     /// As it was written.
     pub written: &'a Spanned<Task>,
     /// As the schedule sees it.
@@ -47,7 +47,7 @@ impl<'a> Scene<'a> {
     /// All tasks, in the order of the manifest.
     pub fn tasks(&self) -> impl Iterator<Item = Subject<'a>> {
         let tasks = self.job.graph.tasks().zip(&self.job.specs).zip(&self.written);
-        tasks.map(|(((id, node), spec), written)| Subject { id, written, node, spec })
+        tasks.map(|(((_, node), spec), written)| Subject { written, node, spec })
     }
 
     /// All callbacks of the job, each as it was written; those of which that is not certain are left
@@ -56,11 +56,15 @@ impl<'a> Scene<'a> {
         &self,
     ) -> impl Iterator<Item = (&'a Callback, &'a Spanned<manifest::Callback>)> {
         let of_tasks = self.manifest.task.iter().flat_map(|task| &task.callback);
-        let all: Vec<_> = self.manifest.callback.iter().chain(of_tasks).collect();
+        let mut by_line: HashMap<_, Vec<_>> = HashMap::new();
+        for written in self.manifest.callback.iter().chain(of_tasks) {
+            by_line.entry(self.line(written.span)).or_default().push(written);
+        }
         self.job.callbacks.iter().filter_map(move |callback| {
-            let mut alike = all.iter().filter(|written| self.line(written.span) == callback.line);
-            let written = *alike.next()?;
-            alike.next().is_none().then_some((callback, written))
+            match by_line.get(&callback.line)?.as_slice() {
+                [written] => Some((callback, *written)),
+                _ => None,
+            }
         })
     }
 
