@@ -11,9 +11,30 @@ use crate::source::Place;
 
 pub use crate::source::{Position, Source, Sources};
 
-/// One thing that is wrong, so that nothing can run.
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It is wrong, so that nothing can run.
+    Error,
+    /// It can run, and is most likely not what was meant.
+    Warning,
+}
+
+impl Severity {
+    /// The word for it: `error` or `warning`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// One thing that is wrong, or most likely not meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
     /// A stable word in kebab-case for programs, for example `unknown-key`.
     pub code: &'static str,
     /// What is wrong, in one line.
@@ -62,14 +83,16 @@ pub fn utf8(bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
 impl Diagnostic {
     /// An error.
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            span: None,
-            label: None,
-            hint: None,
-            notes: Vec::new(),
-        }
+        Self::new(Severity::Error, code, message.into())
+    }
+
+    /// A warning.
+    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, code, message.into())
+    }
+
+    fn new(severity: Severity, code: &'static str, message: String) -> Self {
+        Self { severity, code, message, span: None, label: None, hint: None, notes: Vec::new() }
     }
 
     /// The same at a place, if there is one.
@@ -116,7 +139,11 @@ impl Diagnostic {
     /// How people are shown it: the message, its place with the lines of the source, and what to
     /// do. With `color`, in ANSI colours. Control characters of the source are made visible.
     pub fn render(&self, sources: &Sources, color: bool) -> String {
-        let title = Level::ERROR.primary_title(visible(&self.message)).id(self.code);
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(visible(&self.message)).id(self.code);
         let group = Group::with_title(title).elements(self.snippets(sources));
         let group = match &self.hint {
             Some(hint) => group.element(Level::HELP.message(visible(hint))),
@@ -223,7 +250,17 @@ impl Faults {
         self.list.extend(other.list);
     }
 
-    /// Whether nothing is wrong.
+    /// Whether anything is wrong, rather than most likely not meant.
+    pub fn has_errors(&self) -> bool {
+        self.list.iter().any(|fault| fault.severity == Severity::Error)
+    }
+
+    /// Leaves only those of which this is true, which it may change.
+    pub fn retain_mut(&mut self, keep: impl FnMut(&mut Diagnostic) -> bool) {
+        self.list.retain_mut(keep);
+    }
+
+    /// Whether there is nothing to say.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -57,6 +57,7 @@ pub mod id;
 pub mod inbox;
 pub mod job;
 pub mod ledger;
+pub mod lint;
 pub mod manifest;
 pub mod measure;
 pub mod outcome;

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use crate::exit::Exit;
-use crate::graph::{Amount, Name, OnReturn, ReturnWhen};
+use crate::graph::{self, Amount, Name, OnReturn, ReturnWhen};
 use crate::id::{NodeId, TaskId};
 use crate::job::{Job, Origin, Place, Trigger};
 use crate::ledger::{CallbackRecord, Ledger, Record};
@@ -115,6 +115,23 @@ pub struct Wait<'a> {
     on_return: &'static str,
     returned_because: Option<&'a str>,
     returned_after: Option<f64>,
+}
+
+/// A wait before it begins.
+#[derive(Serialize)]
+pub struct PlannedWait {
+    return_when: Policy,
+    timeout: Option<f64>,
+    on_return: &'static str,
+}
+
+/// A wait as the manifest has it.
+pub fn planned_wait(wait: &graph::Wait) -> PlannedWait {
+    PlannedWait {
+        return_when: policy(wait.return_when),
+        timeout: wait.timeout.map(seconds),
+        on_return: on_return(wait.on_return),
+    }
 }
 
 /// A wait policy, as the manifest writes it: a word, or a table of one number.
@@ -465,13 +482,17 @@ fn wait<'a>(run: &RunView<'a>) -> Wait<'a> {
     Wait {
         return_when: policy(wait.return_when),
         timeout: wait.timeout.map(seconds),
-        on_return: match wait.on_return {
-            OnReturn::Cancel => "cancel",
-            OnReturn::Drain => "drain",
-            OnReturn::Continue => "continue",
-        },
+        on_return: on_return(wait.on_return),
         returned_because: returned.map(|returned| returned.how.because.word()),
         returned_after: returned.map(|returned| seconds(returned.how.after)),
+    }
+}
+
+fn on_return(on_return: OnReturn) -> &'static str {
+    match on_return {
+        OnReturn::Cancel => "cancel",
+        OnReturn::Drain => "drain",
+        OnReturn::Continue => "continue",
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::lint;
 
 /// Run jobs written down in TOML.
 ///
@@ -44,6 +47,15 @@ pub enum Command {
         /// The manifests; the nearest `jobrun.toml` upward if none is given
         #[arg(value_name = "MANIFEST", value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
+        /// Take warnings of this code, or all `warnings`, for errors
+        #[arg(long, value_name = "CODE", action = ArgAction::Append, value_parser = code_or_all())]
+        deny: Vec<String>,
+        /// Say nothing of warnings of this code
+        #[arg(long, value_name = "CODE", action = ArgAction::Append, value_parser = code())]
+        allow: Vec<String>,
+        /// What to print
+        #[arg(long, value_enum, default_value_t)]
+        format: CheckFormat,
         /// Colours on standard error
         #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
         color: Color,
@@ -56,6 +68,10 @@ pub enum Command {
         /// The tasks to plan, with what they need; all if none is named
         #[arg(value_name = "TASK")]
         tasks: Vec<String>,
+        /// How long it would take with each of these numbers of workers on the default executor,
+        /// or on NAME
+        #[arg(long, value_name = "[NAME=]N,N…")]
+        workers: Option<String>,
         /// What to print
         #[arg(long, value_enum, default_value_t)]
         format: PlanFormat,
@@ -71,6 +87,9 @@ pub enum Command {
         /// The manifest; the nearest `jobrun.toml` upward if not given
         #[arg(value_name = "MANIFEST", value_hint = ValueHint::FilePath)]
         file: Option<PathBuf>,
+        /// Draw each future of a group, not the group as one box
+        #[arg(long)]
+        expand: bool,
         /// What to print
         #[arg(long, value_enum, default_value_t)]
         format: GraphFormat,
@@ -223,6 +242,31 @@ pub enum LogFormat {
     Text,
     /// A JSON object a line
     Json,
+}
+
+/// The codes of warnings.
+fn code() -> PossibleValuesParser {
+    PossibleValuesParser::new(lint::codes())
+}
+
+/// The codes of warnings, and the word for all of them.
+fn code_or_all() -> PossibleValuesParser {
+    PossibleValuesParser::new(std::iter::once(ALL_WARNINGS).chain(lint::codes()))
+}
+
+/// What stands for all warnings.
+pub const ALL_WARNINGS: &str = "warnings";
+
+/// What `check` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people, on standard error
+    #[default]
+    Text,
+    /// For programs
+    Json,
+    /// Annotations of a GitHub workflow
+    Github,
 }
 
 /// What `plan` prints.

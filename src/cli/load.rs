@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::cli::args::Changes;
 use crate::compile;
-use crate::diagnostic::{Source, Sources, utf8};
+use crate::diagnostic::{Diagnostic, Source, utf8};
 use crate::exit::Exit;
 use crate::functions::Functions;
 use crate::graph::ReturnWhen;
@@ -69,25 +69,24 @@ impl Target {
         self.file.display().to_string()
     }
 
-    fn read(&self, color: bool) -> Result<Source, Problem> {
+    /// The text of the manifest.
+    pub fn read(&self) -> Result<Source, Box<Diagnostic>> {
         let shown = self.shown();
+        let unreadable = |message| Box::new(Diagnostic::error("unreadable-file", message));
         let bytes = if self.file == Path::new("-") {
             read_bounded(io::stdin().lock())
         } else {
             // A FIFO or a device could block for ever, or never end.
             match std::fs::metadata(&self.file) {
                 Ok(data) if !data.is_file() => {
-                    return Err(Problem::Words(format!("{shown} is not a file")));
+                    return Err(unreadable(format!("{shown} is not a file")));
                 }
                 Ok(_) => std::fs::File::open(&self.file).and_then(read_bounded),
                 Err(error) => Err(error),
             }
         };
-        let bytes =
-            bytes.map_err(|error| Problem::Words(format!("cannot read {shown}: {error}")))?;
-        let text = utf8(bytes)
-            .map_err(|fault| Problem::Manifest(fault.render(&Sources::default(), color), 1))?;
-        Ok(Source::new(shown, text))
+        let bytes = bytes.map_err(|error| unreadable(format!("cannot read {shown}: {error}")))?;
+        Ok(Source::new(shown, utf8(bytes)?))
     }
 
     /// The folder that the paths of the manifest start from.
@@ -113,6 +112,14 @@ impl Problem {
     /// Standard output cannot be written.
     pub fn output(error: &io::Error) -> Self {
         Self::Work(format!("cannot write to standard output: {error}"))
+    }
+
+    /// The manifest cannot be read, or is no text.
+    fn unread(target: &Target, fault: &Diagnostic, color: bool) -> Self {
+        if fault.code == "unreadable-file" {
+            return Self::Words(fault.message.clone());
+        }
+        Self::Manifest(fault.render(&Source::new(target.shown(), "").into(), color), 1)
     }
 
     /// Says it on standard error; gives the exit code.
@@ -148,13 +155,14 @@ pub fn job(
     functions: &Functions,
 ) -> Result<Job, Problem> {
     let options = options(target, changes)?;
-    let source = Arc::new(target.read(color)?);
+    let source = target.read().map_err(|fault| Problem::unread(target, &fault, color))?;
+    let source = Arc::new(source);
     compile::load(&source, functions, &options)
         .map_err(|faults| Problem::Manifest(faults.render(color), faults.len()))
 }
 
 /// What the command line changes, in the compiler's terms.
-fn options(target: &Target, changes: &Changes) -> Result<compile::Options, Problem> {
+pub fn options(target: &Target, changes: &Changes) -> Result<compile::Options, Problem> {
     Ok(compile::Options {
         max_workers: changes
             .max_workers

@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. Knows nothing of how anything is done.
 
 mod args;
+mod check;
 mod graph;
 mod load;
 mod plan;
@@ -17,6 +18,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::cli::args::{
     Changes, Cli, Color, Command, GraphFormat, PlanFormat, RunOptions, SchemaOf,
 };
+use crate::cli::check::Verdicts;
 use crate::cli::load::{Problem, Target};
 use crate::exit::Exit;
 use crate::functions::Functions;
@@ -59,7 +61,8 @@ fn run_or_plan(
     functions: &Functions,
 ) -> Result<u8, Problem> {
     if options.dry_run {
-        show_plan(target, PlanFormat::Text, &options.changes, options.color, functions)
+        let color = colored(options.color);
+        show_plan(target, None, PlanFormat::Text, &options.changes, color, functions)
     } else {
         run::run(target, options, functions)
     }
@@ -69,17 +72,26 @@ fn run_or_plan(
 fn inspect(command: Command, functions: &Functions) -> Result<u8, Problem> {
     match command {
         Command::Run { .. } => unreachable!("is handled by the caller"),
-        Command::Check { files, color } => check(files, color, functions),
-        Command::Plan { file, tasks, format, changes, color } => {
-            show_plan(&Target::of_file(file, tasks)?, format, &changes, color, functions)
+        Command::Check { files, deny, allow, format, color } => {
+            let targets = if files.is_empty() {
+                vec![Target::of_file(None, Vec::new())?]
+            } else {
+                files.into_iter().map(|file| Target::named(file, Vec::new())).collect()
+            };
+            check::check(&targets, &Verdicts { deny, allow }, format, colored(color), functions)
         }
-        Command::Graph { file, format, changes, color } => {
+        Command::Plan { file, tasks, workers, format, changes, color } => {
+            let target = Target::of_file(file, tasks)?;
+            show_plan(&target, workers.as_deref(), format, &changes, colored(color), functions)
+        }
+        Command::Graph { file, expand, format, changes, color } => {
             let target = Target::of_file(file, Vec::new())?;
             let job = load::job(&target, &changes, colored(color), functions)?;
+            let drawing = graph::Drawing::of(&job.graph, expand).map_err(Problem::Words)?;
             match format {
-                GraphFormat::Dot => print(&graph::dot(&job)),
-                GraphFormat::Mermaid => print(&graph::mermaid(&job)),
-                GraphFormat::Json => print_with(|out| graph::write_json(out, &job)),
+                GraphFormat::Dot => print(&graph::dot(&job, &drawing)),
+                GraphFormat::Mermaid => print(&graph::mermaid(&drawing)),
+                GraphFormat::Json => print_with(|out| graph::write_json(out, &job, &drawing)),
             }
         }
         Command::List { place } => list(place, functions),
@@ -106,40 +118,21 @@ fn inspect(command: Command, functions: &Functions) -> Result<u8, Problem> {
     }
 }
 
-/// Every manifest is checked, also after one was found wrong.
-fn check(files: Vec<PathBuf>, color: Color, functions: &Functions) -> Result<u8, Problem> {
-    let targets = if files.is_empty() {
-        vec![Target::of_file(None, Vec::new())?]
-    } else {
-        files.into_iter().map(|file| Target::named(file, Vec::new())).collect()
-    };
-    let mut code = Exit::Succeeded.code();
-    for target in targets {
-        match load::job(&target, &Changes::default(), colored(color), functions) {
-            Ok(job) => {
-                let (tasks, futures) = (job.graph.tasks().len(), job.graph.future_count());
-                let (s, t) =
-                    (if tasks == 1 { "" } else { "s" }, if futures == 1 { "" } else { "s" });
-                tell(&format!("{}: ok, {tasks} task{s}, {futures} future{t}", target.shown()));
-            }
-            Err(problem) => code = problem.tell(),
-        }
-    }
-    Ok(code)
-}
-
 fn show_plan(
     target: &Target,
+    workers: Option<&str>,
     format: PlanFormat,
     changes: &Changes,
-    color: Color,
+    color: bool,
     functions: &Functions,
 ) -> Result<u8, Problem> {
-    let job = load::job(target, changes, colored(color), functions)?;
+    let job = load::job(target, changes, color, functions)?;
+    let curve = workers.map(|word| plan::Curve::of(&job.graph, word)).transpose();
+    let curve = curve.map_err(Problem::Words)?;
     let found = crate::plan::Plan::of(&job.graph);
     match format {
-        PlanFormat::Text => print(&plan::text(&job, &found)),
-        PlanFormat::Json => print_with(|out| plan::write_json(out, &job, &found)),
+        PlanFormat::Text => print(&plan::text(&job, &found, curve.as_ref())),
+        PlanFormat::Json => print_with(|out| plan::write_json(out, &job, &found, curve.as_ref())),
     }
 }
 

@@ -45,7 +45,7 @@ impl<'a> Context<'a> {
     }
 
     pub fn has_faults(&self) -> bool {
-        !self.faults.is_empty()
+        self.faults.has_errors()
     }
 
     pub fn into_faults(self) -> Faults {

@@ -8,7 +8,7 @@ use crate::compile::sources;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::graph::MAX_FUTURES;
 use crate::job::{self, Items};
-use crate::manifest::{Entries, Matrix, Spanned, Task};
+use crate::manifest::{Entries, MapSource, Matrix, Spanned, Task};
 use crate::value::Value;
 
 /// A matrix has at most so many axes. With two values each, far fewer make too many futures.
@@ -53,7 +53,7 @@ fn matrix(context: &mut Context<'_>, matrix: &Spanned<Matrix>) -> Option<Items> 
     if !readable || !few_enough(context, matrix, &axes, included.len()) {
         return None;
     }
-    let excluded = left_out(&axes, &matrix.exclude);
+    let excluded = left_out(context, matrix, &axes);
     job::Matrix::new(axes, &excluded, included).map(Items::Matrix)
 }
 
@@ -175,10 +175,17 @@ fn few_enough(
 }
 
 /// For each combination of the axes whether it is left out; nothing if none is.
-fn left_out(axes: &[(String, Items)], exclude: &[Spanned<Entries<Value>>]) -> Vec<bool> {
+fn left_out(context: &mut Context<'_>, matrix: &Matrix, axes: &[(String, Items)]) -> Vec<bool> {
     let mut gone = Vec::new();
-    for given in exclude {
-        for place in places(axes, given) {
+    for given in &matrix.exclude {
+        let places = places(axes, given);
+        if places.is_empty() && given.names().all(|name| is_written(matrix, name)) {
+            let fault = Diagnostic::warning("no-effect", "no combination has these values")
+                .at(given.range())
+                .hint("correct a value, or leave this out of `exclude`");
+            context.fault(fault);
+        }
+        for place in places {
             let place = place as usize;
             if gone.len() <= place {
                 gone.resize(place + 1, false);
@@ -187,6 +194,12 @@ fn left_out(axes: &[(String, Items)], exclude: &[Spanned<Entries<Value>>]) -> Ve
         }
     }
     gone
+}
+
+/// Whether the values of an axis are in the manifest itself, so that they are what they will be.
+fn is_written(matrix: &Matrix, name: &str) -> bool {
+    let source = matrix.axes.get(name).map(|axis| &axis.value);
+    matches!(source, Some(MapSource::List(_) | MapSource::Range { .. }))
 }
 
 /// The places of the combinations that have all these values. There are not more of them than a job

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::compile::actions;
 use crate::compile::context::Context;
 use crate::diagnostic::Diagnostic;
-use crate::graph::{self, ExecutorKind, ReturnWhen};
+use crate::graph::{self, Amount, ExecutorKind, ReturnWhen};
 use crate::id::{ExecutorId, ResourceId};
 use crate::job::{Conditions, Setup};
 use crate::manifest::{Executor, Initializer, Span, Spanned, Wait};
@@ -226,6 +227,42 @@ pub(super) fn job_wait(context: &Context<'_>) -> graph::Wait {
         wait.timeout = timeout;
     }
     wait
+}
+
+/// Refuses a job that asks for more futures than its wait looks at, if their number is known.
+pub(super) fn refuse_unreachable_job(context: &mut Context<'_>, total: Option<u32>) {
+    // What the command line says has no place in the manifest.
+    let options = context.options;
+    let overridden = options.fail_fast || options.return_when.is_some();
+    let written = context.manifest.wait.as_ref().filter(|_| !overridden);
+    let place = written.and_then(|wait| wait.return_when.as_deref()?.range());
+    if let Some(total) = total {
+        refuse_unreachable(context, &job_wait(context), place, total);
+    }
+}
+
+/// Refuses a wait that asks for more than there is. That nothing at all returns at once is what a job
+/// over what happens to be there may rely on.
+pub(super) fn refuse_unreachable(
+    context: &mut Context<'_>,
+    wait: &graph::Wait,
+    place: Option<Range<usize>>,
+    total: u32,
+) {
+    let (ReturnWhen::Completed(Amount::Count(wanted))
+    | ReturnWhen::Succeeded(Amount::Count(wanted))) = wait.return_when
+    else {
+        return;
+    };
+    if wanted > total && total > 0 {
+        let futures = if total == 1 { "1 future".to_owned() } else { format!("{total} futures") };
+        let message = format!("{wanted} of {futures} can never be reached");
+        let fault = Diagnostic::error("unreachable-policy", message)
+            .at(place)
+            .label(format!("it waits for {futures}"))
+            .hint(format!("ask for {total} at most, or for a share such as \"80%\""));
+        context.fault(fault);
+    }
 }
 
 /// A wait as the graph has it.

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::compile::context::Context;
-use crate::diagnostic::{Diagnostic, Faults, Source, Sources};
+use crate::diagnostic::{Diagnostic, Faults, Severity, Source, Sources};
 use crate::functions::Functions;
 use crate::graph::{self, Graph, GraphError, MAX_FUTURES};
 use crate::id::TaskId;
@@ -36,11 +36,31 @@ pub use crate::compile::options::Options;
 /// # Errors
 /// Everything that is wrong with it, sorted by place.
 pub fn load(source: &Arc<Source>, functions: &Functions, options: &Options) -> Result<Job, Faults> {
-    let (manifest, found) = manifest::parse(source);
-    let Some(manifest) = manifest else { return Err(found) };
-    let (job, mut faults) = check(Cow::Owned(manifest), functions, options);
-    faults.append(found);
+    let Checked { job, faults, .. } = examine(source, functions, options);
     finish(job, faults)
+}
+
+/// What came of a manifest, with all that a closer look needs.
+#[derive(Debug)]
+pub struct Checked {
+    /// What could be read of it, with all that it includes.
+    pub manifest: Option<Manifest>,
+    /// The job, if there are no errors.
+    pub job: Option<Job>,
+    /// Errors and warnings, sorted by place.
+    pub faults: Faults,
+}
+
+/// Reads and compiles a manifest, and gives all that was found on the way.
+pub fn examine(source: &Arc<Source>, functions: &Functions, options: &Options) -> Checked {
+    let (manifest, found) = manifest::parse(source);
+    let Some(manifest) = manifest else {
+        return Checked { manifest: None, job: None, faults: found };
+    };
+    let (manifest, job, mut faults) = check(Cow::Owned(manifest), functions, options);
+    faults.append(found);
+    let job = job.filter(|_| !faults.has_errors());
+    Checked { manifest: Some(manifest.into_owned()), job, faults: faults.sorted() }
 }
 
 /// Compiles a manifest, and what it includes.
@@ -52,30 +72,34 @@ pub fn compile(
     functions: &Functions,
     options: &Options,
 ) -> Result<Job, Faults> {
-    let (job, faults) = check(Cow::Borrowed(manifest), functions, options);
+    let (_, job, faults) = check(Cow::Borrowed(manifest), functions, options);
     finish(job, faults)
 }
 
 fn finish(job: Option<Job>, faults: Faults) -> Result<Job, Faults> {
     match job {
-        Some(job) if faults.is_empty() => Ok(job),
-        _ => Err(faults.sorted()),
+        Some(job) if !faults.has_errors() => Ok(job),
+        _ => {
+            let mut errors = faults;
+            errors.retain_mut(|fault| fault.severity == Severity::Error);
+            Err(errors.sorted())
+        }
     }
 }
 
-/// The job, if there is one, and everything that is wrong.
-fn check(
-    manifest: Cow<'_, Manifest>,
+/// The manifest with all that it includes, the job, if there is one, and everything that is wrong.
+fn check<'a>(
+    manifest: Cow<'a, Manifest>,
     functions: &Functions,
     options: &Options,
-) -> (Option<Job>, Faults) {
+) -> (Cow<'a, Manifest>, Option<Job>, Faults) {
     let (whole, found) = compose::whole(manifest, options);
     let mut faults = Faults::of(whole.sources.clone());
     faults.append(found);
     let mut context = Context::new(&whole, functions, options);
     let job = assemble(&mut context);
     faults.append(context.into_faults());
-    (job, faults)
+    (whole.manifest, job, faults)
 }
 
 fn assemble(context: &mut Context<'_>) -> Option<Job> {
@@ -91,6 +115,7 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
 
     let faulty = context.has_faults();
     if faulty {
+        limits::refuse_unreachable_job(context, tasks::most_futures(context, &tasks));
         // A faulty job gets no graph, but its cycles are faults too.
         for task in &mut tasks {
             task.node.size = graph::Size::One;
@@ -111,6 +136,9 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
     if faulty {
         return None;
     }
+    let looked_at = graph.tasks().filter(|(id, _)| graph.is_inside(*id));
+    let total = looked_at.map(|(_, task)| tasks::known_futures(&task.size)).sum();
+    limits::refuse_unreachable_job(context, total);
     let origin = origin(context);
     Some(Job {
         name: job_name(manifest),

@@ -85,6 +85,29 @@ pub(super) fn compile(
     compiled
 }
 
+/// So many futures at most can the job's wait look at; `None` if faults leave that open.
+pub(super) fn most_futures(context: &Context<'_>, tasks: &[Compiled]) -> Option<u32> {
+    let manifest = context.manifest;
+    let mut most = 0_u32;
+    for (task, written) in tasks.iter().zip(&manifest.task) {
+        let open = written.broken.contains(&"map")
+            || written.broken.contains(&"when")
+            || written.map.is_some() && task.spec.items.is_none();
+        if open {
+            return None;
+        }
+        if task.node.when == graph::When::Success {
+            most = most.saturating_add(known_futures(&task.node.size)?);
+        }
+    }
+    (!manifest.broken.contains(&"task")).then_some(most)
+}
+
+/// The number of futures, if it is known before the run.
+pub(super) fn known_futures(size: &Size) -> Option<u32> {
+    (!size.is_open()).then(|| size.futures())
+}
+
 fn too_many_edges(task: &Spanned<Task>) -> Diagnostic {
     let message = format!("the tasks are `after` each other more than {MAX_EDGES} times in all");
     Diagnostic::error("too-many-edges", message)
@@ -147,6 +170,7 @@ impl<'a> View<'a> {
                 wait: pick!(self, wait).map(|wait| limits::wait(wait)),
             },
         };
+        self.refuse_unreachable(context, &size);
         let action = self.action(context, usual_exit, scope);
         let flag = |value: Option<&Spanned<bool>>| value.is_some_and(|value| value.value);
         let node = graph::Task {
@@ -221,6 +245,13 @@ impl<'a> View<'a> {
             context.fault(fault);
         }
         self.refuse_shell_of_argv(context);
+    }
+
+    fn refuse_unreachable(&self, context: &mut Context<'_>, size: &Size) {
+        let Size::Group { members, wait: Some(wait) } = size else { return };
+        let written = pick!(self, wait).and_then(|wait| wait.return_when.as_deref());
+        let place = written.and_then(Spanned::range);
+        limits::refuse_unreachable(context, wait, place, *members);
     }
 
     fn refuse_shell_of_argv(&self, context: &mut Context<'_>) {

@@ -84,6 +84,11 @@ impl Origin {
         self.included(place).map(|included| &included.dir)
     }
 
+    /// The folder that relative paths start from in the file of a place.
+    pub fn dir_of(&self, place: Place) -> &Path {
+        self.included_dir(place).map_or(&*self.dir, |dir| dir)
+    }
+
     fn included(&self, place: Place) -> Option<&Included> {
         self.included.get((place.file as usize).checked_sub(1)?)
     }

@@ -31,6 +31,7 @@ pub(crate) use capture::Capture;
 pub use end::{ChildEnd, How, describe_exit};
 pub use message::{ChildEvent, Patron, Request, Urgency};
 pub use process::Process;
+pub use program::has_program;
 pub use worker::{Worker, spawn_worker};
 
 use crate::rundir::RunDir;

@@ -30,6 +30,18 @@ impl Refusal {
     }
 }
 
+/// Where programs are looked up if nobody says.
+pub(crate) const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Whether a child in `cwd` whose `PATH` this is would find a program. Starts nothing.
+pub fn has_program(name: &OsStr, path: Option<&OsStr>, cwd: &Path) -> bool {
+    if has_slash(name) {
+        let file = cwd.join(name);
+        return file.is_file() && access(&file, Access::EXEC_OK).is_ok();
+    }
+    look_up(name, path.unwrap_or(DEFAULT_PATH.as_ref()), cwd).is_ok()
+}
+
 pub(crate) fn has_slash(name: &OsStr) -> bool {
     name.as_encoded_bytes().contains(&b'/')
 }

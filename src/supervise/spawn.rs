@@ -18,11 +18,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 use crate::guard::{self, Image, Strings};
 use crate::supervise::process::Process;
-use crate::supervise::program::{Refusal, explain, has_slash, is, look_up};
+use crate::supervise::program::{DEFAULT_PATH, Refusal, explain, has_slash, is, look_up};
 use crate::work::Command;
-
-/// Where programs are looked up if nobody says.
-const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Starts children. Each thread that does has one.
 pub(crate) struct Spawner {

@@ -265,3 +265,123 @@ fn a_fifo_is_no_manifest() {
     story.gate("fifo.toml");
     story.run().expect(2).says("is not a file");
 }
+
+/// One of each kind of edge and limit.
+const RICH: &str = r#"
+name = "a \"job\" with <b>markup</b>, \\ and é"
+
+[executor]
+max_workers = 4
+
+[executors.slow]
+max_workers = 1
+
+[resources]
+db = 2
+memory = "8GiB"
+
+[[task]]
+name = "split"
+call = "echo"
+args = [1]
+estimate = "1s"
+priority = 2
+
+[[task]]
+name = "work"
+call = "echo"
+map = [1, 2, 3, 4]
+after = ["split"]
+estimate = "10s"
+uses = { db = 1, memory = "1GiB" }
+timeout = "1m"
+retry = 2
+wait = { return_when = "first_exception" }
+
+[[task]]
+name = "alone"
+call = "echo"
+args = [1]
+after = ["split"]
+estimate = "2s"
+exclusive = true
+executor = "slow"
+
+[[task]]
+name = "join"
+call = "echo"
+map = [1, 2]
+after = ["work", "alone"]
+estimate = "1s"
+
+[[task]]
+name = "rescue"
+call = "echo"
+args = [1]
+after = ["work"]
+when = "failure"
+"#;
+
+fn rich(args: &[&str]) -> Story {
+    Story::command(args).file("jobrun.toml", RICH)
+}
+
+#[test]
+fn plan_shows_limits_and_the_curve_over_workers() {
+    assert_snapshot!(rich(&["plan", "--workers", "1,2,4,8"]).run().expect(0).stdout);
+    let end = rich(&["plan", "--workers", "1,4", "--format", "json"]).run();
+    let plan: serde_json::Value = serde_json::from_str(&end.expect(0).stdout).unwrap();
+    assert_snapshot!("curve_json", format!("{:#}", plan["curve"]));
+}
+
+#[test]
+fn a_curve_that_cannot_be_is_refused() {
+    for workers in ["0", "1,x", "", "fast=1,2", "1,,2"] {
+        rich(&["plan", "--workers", workers]).run().expect(2).says("--workers");
+    }
+}
+
+#[test]
+fn the_curve_may_be_that_of_another_executor() {
+    let end = rich(&["plan", "--workers", "slow=1,2"]).run();
+    end.expect(0);
+    assert!(end.stdout.contains("workers of slow"), "{}", end.stdout);
+}
+
+#[test]
+fn a_graph_may_show_each_future() {
+    for format in ["dot", "mermaid", "json"] {
+        let end = rich(&["graph", "--expand", "--format", format]).run();
+        assert_snapshot!(format!("expanded_{format}"), end.expect(0).stdout);
+    }
+}
+
+#[test]
+fn a_graph_too_large_to_look_at_is_refused() {
+    let many =
+        |count| format!("[[task]]\nname = 'a'\ncall = 'echo'\nmap = {{ range = [0, {count}] }}\n");
+    let graph = |text: &str, args: &[&str]| {
+        Story::command(&[&["graph"], args].concat()).file("jobrun.toml", text).run()
+    };
+    graph(&many(10_001), &["--expand"]).expect(2).says("10001 futures are too many");
+    graph(&many(10_001), &[]).expect(0);
+    let square = format!(
+        "{}[[task]]\nname = 'b'\ncall = 'echo'\nmap = {{ range = [0, 400] }}\nafter = ['a']\n",
+        many(400)
+    );
+    graph(&square, &["--expand"]).expect(2).says("160000 edges are too many");
+}
+
+#[test]
+fn graphviz_draws_what_graph_prints() {
+    if !crate::story::require("dot") {
+        return;
+    }
+    for expand in [&[][..], &["--expand"]] {
+        let text = rich(&[&["graph"], expand].concat()).run().expect(0).stdout.clone();
+        let story = Story::command(&["-Tsvg", "graph.dot"]).program("dot").file("graph.dot", &text);
+        let end = story.run();
+        assert!(end.expect(0).stderr.is_empty(), "{}", end.stderr);
+        assert!(end.stdout.contains("split"), "{}", end.stdout);
+    }
+}

@@ -241,6 +241,40 @@ fn the_manual_knows_every_key() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+#[test]
+fn the_manual_knows_every_code() {
+    let paper = read("docs/diagnostics.md");
+    let (errors, warnings) = paper.split_once("## Warnings").unwrap();
+    let rows = |text: &str| -> Vec<String> {
+        let first = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        first.map(str::to_owned).collect()
+    };
+    assert_eq!(rows(warnings), jobrun::lint::codes());
+    let used = codes_of_errors(&root().join("src"));
+    assert!(used.len() > 30);
+    assert_eq!(rows(errors), used.into_iter().collect::<Vec<_>>());
+}
+
+/// The codes that the code gives to errors.
+fn codes_of_errors(folder: &Path) -> BTreeSet<String> {
+    let mut codes = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            codes.extend(codes_of_errors(&path));
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            for made in text.split("Diagnostic::error(").skip(1) {
+                let quoted = made.trim_start().strip_prefix('"').unwrap_or_else(|| {
+                    panic!("{}: a code is written where it is used: {made:.40}", path.display())
+                });
+                codes.insert(quoted.split('"').next().unwrap().to_owned());
+            }
+        }
+    }
+    codes
+}
+
 /// The names of all properties, wherever in a JSON Schema.
 pub fn collect_keys(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
     match schema {
