@@ -3,12 +3,14 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::graph::Graph;
 use crate::id::{NodeId, ResourceId};
 use crate::job::{Action, ArgsSpec, CallbackAction, CommandSpec, Job, ProgramSpec};
+use crate::mask::Masker;
 use crate::outcome::{Failure, FailureKind};
 use crate::template::{Scope, Template, TemplateError};
 use crate::value::Value;
@@ -42,6 +44,8 @@ pub struct Occasion<'a> {
     pub state: &'a str,
     /// The W3C trace context of its span; none is set if it is empty.
     pub traceparent: &'a str,
+    /// What covers secrets: in all that a receiver is told beside what the keys of the callback say.
+    pub masker: &'a Masker,
 }
 
 /// Binds the nodes of one job in one run.
@@ -97,7 +101,9 @@ impl<'a> Binder<'a> {
         action: &CallbackAction,
         occasion: &Occasion<'_>,
     ) -> Result<CallbackWork, String> {
+        let masker = occasion.masker;
         let item = occasion.node.and_then(|node| self.job.item(node));
+        let item = item.map(|item| masker.value(&item).unwrap_or(item));
         let scope =
             Scope { future: Some(occasion.payload), ..self.scope(occasion.node, item.as_ref()) };
         match action {
@@ -110,6 +116,9 @@ impl<'a> Binder<'a> {
             CallbackAction::Do(Action::Run(command)) => {
                 let mut facts = self.facts(occasion.node, item.as_ref(), occasion.traceparent);
                 facts.push(var("JOBRUN_STATE", occasion.state));
+                if !masker.is_none() {
+                    facts.iter_mut().for_each(|(_, value)| cover(value, masker));
+                }
                 let mut command = self.command(command, &scope, facts)?;
                 command.stdin.get_or_insert_with(|| occasion.payload.to_string().into_bytes());
                 Ok(CallbackWork::Run(command))
@@ -285,6 +294,10 @@ fn in_key(key: impl fmt::Display) -> impl FnOnce(TemplateError) -> String {
 /// The place of a future in its group; `None` for a plain task and for a gate.
 fn index_of(graph: &Graph, node: NodeId) -> Option<u32> {
     graph.index_in_group(node).filter(|_| !graph.is_gate(node))
+}
+
+fn cover(value: &mut OsString, masker: &Masker) {
+    *value = OsString::from_vec(masker.bytes(value.as_bytes()).into_owned());
 }
 
 fn var(name: &str, value: &str) -> (OsString, OsString) {

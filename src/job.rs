@@ -28,6 +28,8 @@ pub struct Job {
     pub setups: Vec<Setup>,
     /// The values of `vars`, as a map.
     pub vars: Value,
+    /// The environment variables whose values are secret.
+    pub secrets: Vec<String>,
     /// Reports asked for by the manifest: format and path.
     pub reports: Vec<(String, PathBuf)>,
     /// What is done when something changes, in the order declared.

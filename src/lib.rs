@@ -57,6 +57,7 @@ pub mod inbox;
 pub mod job;
 pub mod ledger;
 pub mod manifest;
+pub mod mask;
 pub mod measure;
 pub mod outcome;
 pub mod plan;

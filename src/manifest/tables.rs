@@ -45,6 +45,9 @@ table! {
         pub vars: Given<Entries<Value>> = { "target": "release" },
         /// Environment variables of every child process; a task's `env` wins.
         pub env: Given<Entries<Scalar>> = { "RUST_BACKTRACE": "1" },
+        /// Environment variables whose values are secret: wherever jobrun writes, `***` stands in
+        /// their place.
+        pub secrets: Given<Items<String>> = ["API_TOKEN"],
         /// The default executor: where tasks run that do not name another.
         pub executor: Given<Executor> = { "kind": "thread", "max_workers": 4 },
         /// Further executors; a task picks one with `executor = "NAME"`.
@@ -264,6 +267,9 @@ impl Custom for Manifest {
         ("hook", "[[callback]]"),
         ("hooks", "[[callback]]"),
         ("variables", "vars"),
+        ("secret", "secrets"),
+        ("mask", "secrets"),
+        ("masked", "secrets"),
         ("environment", "env"),
         ("pool", "executor"),
         ("pools", "executors"),
@@ -274,7 +280,6 @@ impl Custom for Manifest {
     const LATER: &'static [(&'static str, &'static str)] = &[
         ("include", "write all tasks in one manifest"),
         ("env_file", "write the variables in `env`, or set them before jobrun starts"),
-        ("secrets", "children inherit the environment of jobrun, so no value need be written here"),
     ];
 
     /// A task has `call` or `run`, unless `[defaults]` has.

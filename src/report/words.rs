@@ -59,9 +59,9 @@ fn is_active(c: char) -> bool {
 
 /// The last lines of a stream, at most so many, without terminal escapes; what else is not text is
 /// escaped.
-pub fn last_lines(captured: &Captured, most: usize) -> Vec<String> {
+pub fn last_lines(run: &RunView<'_>, captured: &Captured, most: usize) -> Vec<String> {
     let tail = crate::shape::tail(captured);
-    let text = anstream::adapter::strip_str(&tail).to_string();
+    let text = run.masker.owned(anstream::adapter::strip_str(&tail).to_string());
     let text = text.strip_suffix('\n').unwrap_or(&text);
     if text.is_empty() {
         return Vec::new();
@@ -175,8 +175,8 @@ pub fn place(run: &RunView<'_>, task: TaskId) -> Option<String> {
 
 /// The same for a line of the manifest.
 pub fn place_of_line(run: &RunView<'_>, line: u32) -> Option<String> {
-    let manifest = run.job.origin.manifest.as_deref()?;
-    (line > 0).then(|| format!("{}:{line}", plain(manifest, false)))
+    let manifest = run.manifest()?;
+    (line > 0).then(|| format!("{}:{line}", plain(&manifest, false)))
 }
 
 /// What the job's wait waits for, as the manifest says it.

@@ -12,6 +12,7 @@ use jobrun::id::{ExecutorId, NodeId, ResourceId};
 use jobrun::job::{
     Action, ArgsSpec, CallbackAction, CommandSpec, Items, Job, Origin, ProgramSpec, Setup, Spec,
 };
+use jobrun::mask::Masker;
 use jobrun::outcome::FailureKind;
 use jobrun::template::{Names, Template};
 use jobrun::value::Value;
@@ -75,6 +76,7 @@ fn job(action: Action, items: Option<Vec<Value>>) -> Job {
         specs: vec![Spec { line: 1, tags: Vec::new(), action, items: items.map(Items::List) }],
         setups: vec![Setup::default()],
         vars: vars(),
+        secrets: Vec::new(),
         reports: Vec::new(),
         callbacks: Vec::new(),
     }
@@ -270,7 +272,13 @@ fn occur(action: &CallbackAction, node: Option<u32>) -> Result<CallbackWork, Str
     ]);
     binder.bind_callback(
         action,
-        &Occasion { node: node.map(NodeId), payload: &payload, state: "failed", traceparent: "" },
+        &Occasion {
+            node: node.map(NodeId),
+            payload: &payload,
+            state: "failed",
+            traceparent: "",
+            masker: &Masker::none(),
+        },
     )
 }
 

@@ -20,6 +20,7 @@ mod guard;
 mod manifest;
 mod reports;
 mod schedule;
+mod secrets;
 mod story;
 mod supervise;
 mod template;

@@ -13,6 +13,7 @@ use jobrun::job::{
     Action, ArgsSpec, Callback, CallbackAction, Items, Job, Origin, Setup, Spec, Trigger,
 };
 use jobrun::ledger::{Attempt, CallbackRecord, JobReturn, Ledger};
+use jobrun::mask::Masker;
 use jobrun::outcome::{Because, Captured, Cause, Failure, FailureKind, Return, State, Stream};
 use jobrun::report::{Observer, RunView};
 use jobrun::template::Template;
@@ -148,6 +149,9 @@ impl Plan {
     }
 }
 
+/// No secrets.
+pub static NOTHING: Masker = Masker::none();
+
 /// A run that is told.
 pub struct Run {
     pub job: Arc<Job>,
@@ -166,6 +170,7 @@ impl Run {
             ledger: &self.ledger,
             run_id: "run-1",
             started_at: SystemTime::UNIX_EPOCH + Duration::from_hours(500_000),
+            masker: &NOTHING,
         }
     }
 

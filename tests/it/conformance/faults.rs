@@ -95,7 +95,6 @@ fn what_is_not_supported_yet_is_said_and_never_passed_over() {
         end.says("not supported yet");
     }
     refused("include = [\"other.toml\"]").says("not supported yet");
-    refused("secrets = [\"TOKEN\"]").says("not supported yet");
 }
 
 #[test]
