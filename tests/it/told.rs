@@ -107,6 +107,7 @@ impl Plan {
             specs: self.specs,
             setups: vec![Setup::default()],
             vars: Value::Map(Vec::new()),
+            secrets: Vec::new(),
             reports: Vec::new(),
             callbacks: self.callbacks,
         };
