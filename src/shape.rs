@@ -98,9 +98,9 @@ impl<'a> RunView<'a> {
         self.job.origin.manifest.as_deref().map(|manifest| self.shown(manifest))
     }
 
-    /// The item of a future.
+    /// The item of a future; `None` for one of a plain task.
     pub fn item(&self, node: NodeId) -> Option<Value> {
-        let item = self.job.item(node)?;
+        let item = self.job.item(node, self.ledger)?;
         Some(self.masker.value(&item).unwrap_or(item))
     }
 
@@ -376,7 +376,7 @@ pub fn future<'a>(run: &RunView<'a>, node: NodeId) -> FutureShape<'a> {
         cause: record.cause().map(|of| cause(run, of)),
         exit_code: detail.and_then(|detail| detail.exit_code),
         signal: detail.and_then(|detail| detail.signal),
-        after: task.after.iter().map(|&after| run.task_name(after)).collect(),
+        after: task.before().map(|&before| run.task_name(before)).collect(),
         started: (record.attempts > 0).then(|| record.started.seconds()),
         elapsed: if record.state.is_done() { seconds(record.elapsed()) } else { 0.0 },
         queued: measure::first_start(record)

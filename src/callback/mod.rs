@@ -122,7 +122,7 @@ impl<'a> Callbacks<'a> {
             traceparent: &self.trace.of_callback(due.key),
             masker: run.masker,
         };
-        let step = match self.binder.bind_callback(&callback.action, &occasion) {
+        let step = match self.binder.bind_callback(&callback.action, &occasion, run.ledger) {
             Err(error) => self.failed(&due, error),
             Ok(CallbackWork::Log(message)) => {
                 let message = run.masker.owned(message);
