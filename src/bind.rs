@@ -118,7 +118,9 @@ impl<'a> Binder<'a> {
                 let mut facts = self.facts(occasion.node, item.as_ref(), occasion.traceparent);
                 facts.push(var("JOBRUN_STATE", occasion.state));
                 if !masker.is_none() {
-                    facts.iter_mut().for_each(|(_, value)| cover(value, masker));
+                    for (_, value) in &mut facts {
+                        cover(value, masker);
+                    }
                 }
                 let mut command = self.command(command, &scope, facts)?;
                 command.stdin.get_or_insert_with(|| occasion.payload.to_string().into_bytes());

@@ -64,9 +64,8 @@ fn binary(secret: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
     for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
         base64(&engine, secret, forms);
     }
-    let hex = secret.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    forms.insert(hex.to_uppercase().into_bytes());
-    forms.insert(hex.into_bytes());
+    forms.insert(hexadecimal(secret, b"0123456789abcdef"));
+    forms.insert(hexadecimal(secret, b"0123456789ABCDEF"));
     for (set, plus) in [
         (STRICT, false),
         (PATH, false),
@@ -80,6 +79,11 @@ fn binary(secret: &[u8], forms: &mut BTreeSet<Vec<u8>>) {
         forms.insert(lower_hex(&upper).into_bytes());
         forms.insert(upper.into_bytes());
     }
+}
+
+fn hexadecimal(secret: &[u8], digits: &[u8; 16]) -> Vec<u8> {
+    let digit = |value: u8| digits[usize::from(value)];
+    secret.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Base64 of the secret alone, and of a longer text that it is part of: three bytes make four

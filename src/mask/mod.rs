@@ -54,7 +54,9 @@ impl Masker {
         builder.kind(Some(AhoCorasickKind::ContiguousNFA)).match_kind(MatchKind::Standard);
         let search = builder.build(&forms).ok();
         let mut first = [false; 256];
-        forms.iter().for_each(|form| first[usize::from(form[0])] = true);
+        for form in &forms {
+            first[usize::from(form[0])] = true;
+        }
         let longest = forms.iter().map(Vec::len).max().unwrap_or_default();
         let forms = forms.into_iter().collect();
         Self(Some(Arc::new(Secrets { search, forms, first, longest })))
@@ -163,8 +165,11 @@ impl fmt::Debug for Masker {
 impl Secrets {
     /// The runs of bytes that belong to secrets, in order. Two that only touch stay apart.
     fn covered(&self, bytes: &[u8]) -> Vec<Range<usize>> {
-        let Some(search) = &self.search else { return vec![0..bytes.len()] };
         let mut runs: Vec<Range<usize>> = Vec::new();
+        let Some(search) = &self.search else {
+            runs.extend((!bytes.is_empty()).then_some(0..bytes.len()));
+            return runs;
+        };
         // They come sorted by their ends; a long one may reach back over several others.
         for found in search.find_overlapping_iter(bytes) {
             let mut run = found.range();

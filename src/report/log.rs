@@ -33,15 +33,15 @@ impl Write for Stderr {
 
 /// JSON stays JSON: in it, only texts and numbers are covered.
 fn covered<'a>(masker: &Masker, line: &'a [u8]) -> Cow<'a, [u8]> {
-    let masked = masker.bytes(line);
-    if matches!(masked, Cow::Borrowed(_)) || !line.starts_with(b"{") {
-        return masked;
+    let shown = masker.bytes(line);
+    if matches!(shown, Cow::Borrowed(_)) || !line.starts_with(b"{") {
+        return shown;
     }
     match serde_json::from_slice::<Value>(line) {
         Ok(value) => {
             let value = masker.value(&value).unwrap_or(value);
             format!("{value}\n").into_bytes().into()
         }
-        Err(_) => masked,
+        Err(_) => shown,
     }
 }

@@ -10,13 +10,14 @@ use std::thread;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jobrun::manifest::{Manifest, Task};
+use jobrun::manifest::{Callback, Manifest, On, Task};
 use jobrun::mask::{MASK, Masker};
 use jobrun::{Functions, Options, Runner, Value, compile};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::story::{End, Story};
+use crate::told::Shared;
 
 /// Names of variables and their values, none of which may ever be seen.
 const SECRETS: [(&str, &str); 6] = [
@@ -90,6 +91,8 @@ fn traces(secret: &str) -> BTreeSet<String> {
             traces.insert(all[4..all.len() - 4].to_owned());
         }
     }
+    // What is left where a line is cut before it is covered.
+    traces.extend(secret.split_once('2').map(|(start, _)| start.to_owned()));
     traces.retain(|trace| trace.len() >= 4);
     traces
 }
@@ -220,13 +223,23 @@ args = ["/nowhere/hunter2-Zq8vLw"]
 name = "starts-nothing"
 run  = ["/nowhere/hunter2-Zq8vLw"]
 [[task]]
+name = "fills-in-nothing"
+call = "echo"
+args = ["{{{{ {{ 'hunter2-Zq8vLw': 1 }}[item] }}}}"]
+map  = [{all}]
+[[task]]
+name = "fills-in-badly"
+run  = ["true"]
+env  = {{ N = "{{{{ item | int }}}}" }}
+map  = [{token}]
+[[task]]
 name = "items"
 call = "echo"
 map  = [{all}, {pin}, {token}]
 [[task]]
 name = "gatehouse"
 executor = "gatehouse"
-run  = "echo $((90412000 + 667)); exit 4"
+run  = "echo $((90412000 + 667)); yes no | head -n 40000; exit 4"
 [[task]]
 name  = "after-gatehouse"
 after = ["gatehouse"]
@@ -238,6 +251,9 @@ log = "{{{{ future }}}} {{{{ vars.all }}}}"
 [[callback]]
 on  = ["done", "retry", "job_done"]
 run = 'cat >> told.json; env | grep ^JOBRUN_ >> told.env; printf "%0190d$TOKEN\n" 0 >&2; exit 1'
+[[callback]]
+on  = "job_done"
+run = 'yes "$TOKEN of the $NAME" | head -n 9000 >&2; exit 1'
 [[callback]]
 on   = "done"
 call = "fail"
@@ -340,6 +356,62 @@ fn an_escape_that_is_taken_away_uncovers_nothing() {
 }
 
 #[test]
+fn what_is_held_back_comes_when_its_future_ends() {
+    let end = Story::new(
+        "secrets = [\"TOKEN\"]\n[[task]]\nname = \"t\"\nretry = 1\n\
+         run = 'printf \"one of hunter2-\"; printf \"and hunter2-Zq\" >&2; exit 1'",
+    )
+    .env("TOKEN", SECRETS[0].1)
+    .args(&["--output", "live"])
+    .run();
+    end.expect(1);
+    assert_eq!(end.stdout, "t | one of hunter2-\nt | one of hunter2-\n");
+    assert_eq!(end.stderr.matches("t | and hunter2-Zq\n").count(), 2, "{}", end.stderr);
+}
+
+#[test]
+fn what_jobrun_itself_complains_of_shows_no_secret() {
+    let manifest = "secrets = [\"NAME\"]\n[[task]]\nname = \"gatehouse\"\n\
+                    run = \"yes no | head -n 40000\"";
+    let story = |args: &[&str]| {
+        let story =
+            Story::new(manifest).env("NAME", SECRETS[4].1).env("JOBRUN_STATE_DIR", "/dev/null");
+        story.args(args).args(&["--output", "none"]).run()
+    };
+    let unkept = story(&[]);
+    unkept.expect(0).says("***-1: cannot keep all of its stdout");
+    let unwritten = story(&["--report", "markdown=/nowhere/gatehouse/x"]);
+    unwritten.expect(4).says("/nowhere/***/x");
+    let unopened = Story::command(&["job.toml", "--events", "/nowhere/gatehouse/x"])
+        .file("job.toml", manifest)
+        .env("NAME", SECRETS[4].1)
+        .run();
+    unopened.says("/nowhere/***/x");
+    for end in [unkept, unwritten, unopened] {
+        assert!(!end.stderr.contains(SECRETS[4].1), "{}", end.stderr);
+        assert!(!end.report.to_string().contains(SECRETS[4].1), "{}", end.report);
+    }
+}
+
+#[test]
+fn what_looks_like_a_secret_between_values_does_not_break_a_format() {
+    let end = Story::new(
+        "secrets = [\"MARKS\", \"MORE\"]\n[[task]]\nname = \"t\"\ncall = \"echo\"\nargs = [1]",
+    )
+    .env("MARKS", "\"fields\":{")
+    .env("MORE", "\"name\":\"t\"")
+    .args(&["--log-format", "json"])
+    .run();
+    end.expect(0);
+    assert_eq!(end.result("t"), 1);
+    let lines: Vec<&str> = end.stderr.lines().filter(|line| line.starts_with('{')).collect();
+    assert!(!lines.is_empty());
+    for line in lines {
+        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|_| panic!("{line}"));
+    }
+}
+
+#[test]
 fn a_program_that_runs_a_job_gets_results_as_they_are() {
     let token = "a result that stays whole";
     let manifest = Manifest::new("job")
@@ -367,6 +439,24 @@ fn a_program_that_runs_a_job_gets_results_as_they_are() {
         assert!(file.is_none_or(is_covered));
     }
     assert!(!format!("{:?}", finished.facts).contains(token));
+}
+
+#[test]
+fn the_spans_of_a_program_that_runs_a_job_show_no_secret() {
+    let manifest = Manifest::new("gatehouse")
+        .secrets(["NAME"])
+        .task(Task::run("gatehouse", ["sh", "-c", "exit 1"]).env("NAME", "gatehouse"))
+        .callback(Callback::log([On::JobFailure], "of the gatehouse"))
+        .callback(Callback::call([On::JobFailure], "fail").args(["in the gatehouse"]));
+    let job = compile(&manifest, &Functions::builtin(), &Options::default()).unwrap();
+    let written = Shared::default();
+    let writer = written.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || Runner::new(&job.into()).run().unwrap());
+    let written = written.text();
+    assert!(written.contains("of the ***") && written.contains("in the ***"), "{written}");
+    assert!(!written.contains("gatehouse"), "{written}");
 }
 
 #[test]
