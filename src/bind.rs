@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::id::{NodeId, ResourceId};
+use crate::id::{NodeId, ResourceId, TaskId};
 use crate::job::{Action, ArgsSpec, CallbackAction, CommandSpec, Job, ProgramSpec};
 use crate::ledger::Ledger;
 use crate::mask::Masker;
@@ -19,6 +19,9 @@ use crate::work::{Args, Call, CallbackWork, Command, Work};
 /// An item that is longer than this many bytes is not handed over as `JOBRUN_ITEM`: Linux takes no
 /// variable of 128 KiB, and a task that does not even look at it would fail to start.
 const MAX_ITEM: usize = 64 * 1024;
+
+/// So many characters of a wrong value are shown.
+const MAX_SHOWN: usize = 60;
 
 /// One attempt to be bound.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +93,35 @@ impl<'a> Binder<'a> {
             }
         };
         work.map_err(|message| Failure::new(FailureKind::Template, message))
+    }
+
+    /// Whether the condition of a future holds.
+    ///
+    /// # Errors
+    /// If its template cannot be filled in, or yields something else than true or false.
+    pub fn condition(&self, node: NodeId, ledger: &Ledger) -> Result<bool, Failure> {
+        let spec = self.job.spec(self.job.graph.task_of(node));
+        let Some(condition) = &spec.condition else { return Ok(true) };
+        let item = self.job.item(node, ledger);
+        match condition.value(&self.scope(Some(node), item.as_ref())) {
+            Ok(Value::Bool(holds)) => Ok(holds),
+            Ok(other) => Err(unfit(format_args!("if: {} is not true or false", short(&other)))),
+            Err(error) => Err(unfit(format_args!("if: {error}"))),
+        }
+    }
+
+    /// The items of an open group.
+    ///
+    /// # Errors
+    /// If its template cannot be filled in, or yields something else than a list.
+    pub fn expand(&self, task: TaskId, _ledger: &Ledger) -> Result<Vec<Value>, Failure> {
+        let spec = self.job.spec(task);
+        let Some(expansion) = &spec.expansion else { return Ok(Vec::new()) };
+        match expansion.value(&self.scope(None, None)) {
+            Ok(Value::List(items)) => Ok(items),
+            Ok(other) => Err(unfit(format_args!("map: {} is not a list", short(&other)))),
+            Err(error) => Err(unfit(format_args!("map: {error}"))),
+        }
     }
 
     /// The work of a callback.
@@ -287,6 +319,19 @@ fn piece(
 /// The system ends arguments, variables and paths at a NUL byte, so none may contain one.
 fn without_nul(text: &[u8], key: impl fmt::Display) -> Result<(), String> {
     if text.contains(&0) { Err(format!("{key}: the value contains a NUL byte")) } else { Ok(()) }
+}
+
+fn unfit(message: fmt::Arguments<'_>) -> Failure {
+    Failure::new(FailureKind::Template, message.to_string())
+}
+
+/// The beginning of a value as JSON, for a message.
+fn short(value: &Value) -> String {
+    let json = value.to_string();
+    match json.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", &json[..end]),
+        None => json,
+    }
 }
 
 fn in_key(key: impl fmt::Display) -> impl FnOnce(TemplateError) -> String {

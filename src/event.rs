@@ -56,6 +56,11 @@ pub enum Event {
         /// The future.
         node: NodeId,
     },
+    /// The members of an open group, and of those that follow it, are known; they are in the job.
+    Expanded {
+        /// The group.
+        task: TaskId,
+    },
     /// A group's wait returned; how is in the ledger.
     GroupReturned {
         /// The group.

@@ -21,6 +21,10 @@ use crate::outcome::FailureKind;
 pub const MAX_FUTURES: u64 = 4_000_000;
 
 /// What a task needs of the schedule.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are facts that do not depend on each other"
+)]
 #[derive(Clone, Debug)]
 pub struct Task {
     /// Unique among the tasks.
@@ -239,6 +243,19 @@ pub enum GraphError {
     TooLarge(u64),
 }
 
+impl fmt::Display for GraphError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cycles(cycles) => write!(f, "{} cycles among the tasks", cycles.len()),
+            Self::TooLarge(futures) => {
+                write!(f, "the job would have {futures} futures; the most are {MAX_FUTURES}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for GraphError {}
+
 /// The graph of one job. See the [module](self) for what its nodes are.
 #[derive(Clone, Debug)]
 pub struct Graph {
@@ -354,7 +371,8 @@ impl Graph {
     /// Gives an open group its members, and as many to each open group that follows it one by one.
     ///
     /// # Errors
-    /// If the job would have more than [`MAX_FUTURES`] futures. Nothing has changed then.
+    /// If the job would have more than [`MAX_FUTURES`] futures. Nothing has changed then. One member may
+    /// always be added.
     ///
     /// # Panics
     /// If the group is not open, or has its members.
@@ -362,7 +380,7 @@ impl Graph {
         let tasks = self.growing_with(task);
         let more = u64::from(members) * tasks.len() as u64;
         let futures = u64::from(self.future_count()) + more;
-        if futures > MAX_FUTURES {
+        if members > 1 && futures > MAX_FUTURES {
             return Err(GraphError::TooLarge(futures));
         }
         let mut start = self.node_count() as u32;
@@ -588,9 +606,8 @@ impl Size {
 
     const fn nodes(&self) -> u32 {
         match self {
-            Self::One => 1,
+            Self::One | Self::Open { .. } => 1,
             Self::Group { members, .. } => *members + 1,
-            Self::Open { .. } => 1,
         }
     }
 }

@@ -49,6 +49,7 @@ pub mod diagnostic;
 pub mod event;
 pub mod executor;
 pub mod exit;
+pub mod files;
 pub mod functions;
 pub mod graph;
 pub mod guard;

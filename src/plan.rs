@@ -8,12 +8,13 @@ use std::time::Duration;
 use crate::graph::Graph;
 use crate::id::{NodeId, TaskId};
 use crate::outcome::State;
-use crate::schedule::{Action, End, Options, Schedule};
+use crate::schedule::{Action, Answer, End, Options, Schedule};
 use crate::time::Time;
 
 /// How a job would go if every future succeeded after just its estimate.
 ///
-/// A task without an estimate counts as taking no time.
+/// A task without an estimate counts as taking no time, a group whose members are not known yet as
+/// having one, and every condition as holding.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// The futures that would run, in the order of their starts.
@@ -42,7 +43,7 @@ pub struct Step {
 }
 
 impl Plan {
-    /// The plan of a job with this graph.
+    /// The plan of a job with this graph, whose open groups are given a member each.
     pub fn of(graph: &Graph) -> Self {
         let mut plan = Self::default();
         let mut schedule = Schedule::new(graph, Options { seed: 0, ahead: 0 });
@@ -59,6 +60,13 @@ impl Plan {
                         plan.work += estimate;
                         plan.steps.push(Step { node, start: now, end });
                         running.push(Reverse((end, node)));
+                    }
+                    // What a condition will say nobody knows yet, nor how many members there will be.
+                    Action::Question { node } => schedule.answered(now, node, Answer::Yes),
+                    Action::Expand { task } => {
+                        // One may always be added.
+                        let _ = graph.grow(task, 1);
+                        schedule.expanded(now, task);
                     }
                     Action::Settle { node, state: State::Skipped, .. } => plan.skipped.push(node),
                     Action::Stop { node, .. } => {
@@ -104,7 +112,7 @@ impl Plan {
                 continue;
             }
             let task = graph.task(id);
-            via[id.index()] = task.after.iter().copied().max_by_key(|it| longest[it.index()]);
+            via[id.index()] = task.before().copied().max_by_key(|it| longest[it.index()]);
             let before = via[id.index()].map_or(Duration::ZERO, |it| longest[it.index()]);
             longest[id.index()] = before + task.estimate.unwrap_or_default();
             if longest[id.index()] > self.critical {

@@ -180,6 +180,7 @@ fn options(target: &Target, changes: &Changes) -> Result<compile::Options, Probl
         tags: changes.tags.clone(),
         skip: changes.skip.clone(),
         dir: Some(target.dir()),
+        ..compile::Options::default()
     })
 }
 

@@ -36,7 +36,7 @@ pub(super) fn compile(context: &mut Context<'_>, names: &Names<'_>) -> Vec<Callb
     let mut declared = Vec::new();
     for (index, task) in manifest.task.iter().enumerate() {
         let id = TaskId(index as u32);
-        let group = task.map.is_some() || task.broken.contains(&"map");
+        let group = task.is_group();
         declared.extend(task.callback.iter().map(|it| (it, Owner::Task { id, group })));
         let defaults = context.defaults().into_iter().flat_map(|defaults| &defaults.callback);
         declared.extend(defaults.map(|it| (it, Owner::Default(id))));
@@ -118,7 +118,7 @@ fn unsuited(trigger: Trigger, owner: Owner) -> Option<(String, &'static str)> {
             "declare the callback at the top level, as [[callback]]",
         )),
         Owner::Task { group: false, .. } if trigger == Trigger::Return => Some((
-            "\"return\" only happens to the job and to tasks with `map`".to_owned(),
+            "\"return\" only happens to the job and to tasks with `map` or `matrix`".to_owned(),
             "use \"done\" for the end of a task",
         )),
         _ => None,

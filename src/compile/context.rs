@@ -1,6 +1,7 @@
 //! What every step of compiling needs: the manifest, what surrounds it, and the faults so far.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use crate::compile::options::Options;
 use crate::diagnostic::{Diagnostic, Faults, did_you_mean};
@@ -42,6 +43,14 @@ impl<'a> Context<'a> {
 
     pub fn into_faults(self) -> Faults {
         self.faults
+    }
+
+    /// The folder that relative paths start from.
+    pub fn dir(&self) -> PathBuf {
+        let source = self.manifest.source.as_deref();
+        let folder = source.and_then(|source| Path::new(source.name()).parent());
+        let dir = self.options.dir.as_deref().or(folder);
+        dir.filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")).to_owned()
     }
 
     /// The defaults of the tasks.

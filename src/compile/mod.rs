@@ -6,10 +6,12 @@
 mod actions;
 mod callbacks;
 mod context;
+mod items;
 mod limits;
 mod names;
 mod options;
 mod select;
+mod sources;
 mod tasks;
 mod vars;
 
@@ -141,14 +143,12 @@ fn secrets(context: &mut Context<'_>) -> Vec<String> {
 
 fn origin(context: &Context<'_>) -> Origin {
     let source = context.manifest.source.as_deref();
-    let folder = source.and_then(|source| Path::new(source.name()).parent());
-    let dir = context.options.dir.as_deref().or(folder);
     Origin {
         manifest: source.map(|source| source.name().to_owned()),
         hash: source
             .map(|source| blake3::hash(source.text().as_bytes()).to_hex().to_string())
             .unwrap_or_default(),
-        dir: dir.filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")).to_owned(),
+        dir: context.dir(),
     }
 }
 

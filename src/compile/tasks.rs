@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use crate::compile::actions::{self, Arguments, Scope};
 use crate::compile::context::Context;
+use crate::compile::items;
 use crate::compile::limits::{self, Limits};
 use crate::compile::names::{Globs, Names, title};
 use crate::diagnostic::Diagnostic;
-use crate::graph::{self, MAX_FUTURES, Size};
+use crate::graph::{self, Size};
 use crate::id::{ExecutorId, ResourceId, TaskId};
-use crate::job::{Action, ArgsSpec, CommandSpec, Items, Spec};
-use crate::manifest::{self, CALL_KEYS, Limit, MapSource, Spanned, Task};
+use crate::job::{Action, ArgsSpec, CommandSpec, Spec};
+use crate::manifest::{self, CALL_KEYS, Limit, Spanned, Task};
 
 /// How long a stopped attempt has to end by itself where nothing else is said.
 const USUAL_GRACE: Duration = Duration::from_secs(5);
@@ -136,8 +137,8 @@ impl<'a> View<'a> {
         limits: &Limits<'_>,
         usual_exit: &Arc<[i32]>,
     ) -> Compiled {
-        let items = pick!(self, map).and_then(|map| items(context, map));
-        let scope = Scope { item: self.is_group(), future: false };
+        let items = items::compile(context, self.task);
+        let scope = Scope { item: self.task.is_group(), future: false };
         let size = match &items {
             None => Size::One,
             Some(items) => Size::Group {
@@ -171,13 +172,10 @@ impl<'a> View<'a> {
             tags: tags.iter().map(|tag| tag.value.clone()).collect(),
             action,
             items,
+            condition: None,
+            expansion: None,
         };
         Compiled { node, spec }
-    }
-
-    /// Whether the task has a `map`, be it one that could not be read.
-    fn is_group(&self) -> bool {
-        self.task.map.is_some() || self.task.broken.contains(&"map")
     }
 
     /// Says which keys of the task do not suit what it does.
@@ -210,10 +208,12 @@ impl<'a> View<'a> {
             }
         }
         if let Some(wait) = &task.wait
-            && !self.is_group()
+            && !self.task.is_group()
         {
-            let message =
-                format!("`wait` only suits a task with `map`, which {} has not", title(task));
+            let message = format!(
+                "`wait` only suits a task with `map` or `matrix`, which {} has not",
+                title(task)
+            );
             let fault = Diagnostic::error("does-not-suit", message)
                 .at(wait.entry())
                 .hint("for a limit on the time of one future, use `timeout`");
@@ -336,7 +336,7 @@ impl<'a> View<'a> {
         let arguments = Arguments {
             args: source.and_then(|task| task.args.as_deref()),
             with: source.and_then(|task| task.with.as_deref()),
-            usual: usize::from(self.is_group()),
+            usual: usize::from(self.task.is_group()),
             broken: source.is_some_and(broken),
         };
         arguments.refuse_both(context);
@@ -400,44 +400,6 @@ fn kind(context: &mut Context<'_>, task: &Spanned<Task>, defaults: Option<&Task>
         },
         _ => None,
     }
-}
-
-/// The items of a group. `None`, after a fault, if there can be none.
-fn items(context: &mut Context<'_>, map: &Spanned<MapSource>) -> Option<Items> {
-    let (items, count) = match &map.value {
-        MapSource::List(items) => (None, items.len() as u128),
-        MapSource::Range { step: 0, .. } => {
-            let fault = Diagnostic::error("wrong-value", "the step of a range must not be 0")
-                .at(map.range())
-                .hint("write { range = [start, stop, step] } with a step such as 1 or -1");
-            context.fault(fault);
-            return None;
-        }
-        MapSource::Range { start, end, step } => {
-            (Some((*start, *step)), range_len(*start, *end, *step))
-        }
-    };
-    if count > u128::from(MAX_FUTURES) {
-        let message =
-            format!("this `map` has {count} items; a job has at most {MAX_FUTURES} futures");
-        let fault = Diagnostic::error("too-many-futures", message)
-            .at(map.range())
-            .hint("let each future do more, or split the job");
-        context.fault(fault);
-        return None;
-    }
-    Some(match (items, &map.value) {
-        (Some((start, step)), _) => Items::Range { start, step, len: count as u32 },
-        (None, MapSource::List(items)) => Items::List(items.clone()),
-        (None, MapSource::Range { .. }) => Items::List(Vec::new()),
-    })
-}
-
-/// The number of items of a range, as in Python.
-fn range_len(start: i64, end: i64, step: i64) -> u128 {
-    let ahead = i128::from(end) - i128::from(start);
-    let distance = if step > 0 { ahead } else { -ahead };
-    if distance <= 0 { 0 } else { distance.unsigned_abs().div_ceil(step.unsigned_abs().into()) }
 }
 
 fn limit(given: Option<&Spanned<Limit>>) -> Option<Duration> {

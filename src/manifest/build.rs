@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::graph::{ExecutorKind, OnReturn, OnWorkerDeath, ReturnWhen, When};
 use crate::manifest::place::{Entries, Given, Items, Spanned};
+use crate::manifest::sources::{MapSource, Matrix};
 use crate::manifest::tables::{
     Callback, Defaults, Executor, Initializer, Manifest, Post, Report, Retry, Task, Wait,
 };
 use crate::manifest::values::{
-    Bytes, ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar,
+    Bytes, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar,
 };
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
@@ -114,8 +115,8 @@ impl Manifest {
         self
     }
 
-    /// Sets what every task starts from; the name of `task`, its `after` and `map` are not looked
-    /// at.
+    /// Sets what every task starts from; the name of `task`, its `after`, `map` and `matrix` are not
+    /// looked at.
     #[must_use]
     pub fn defaults(mut self, task: Task) -> Self {
         self.defaults = given(Defaults(Box::new(task)));
@@ -279,7 +280,7 @@ impl Task {
     /// Makes it a group with a future for each item.
     #[must_use]
     pub fn map<V: Into<Value>>(mut self, items: impl IntoIterator<Item = V>) -> Self {
-        self.map = given(MapSource::List(items.into_iter().map(Into::into).collect()));
+        self.map = given(MapSource::List(items.into_iter().map(Into::into).collect::<Vec<_>>()));
         self
     }
 
@@ -287,6 +288,34 @@ impl Task {
     #[must_use]
     pub fn map_range(mut self, start: i64, end: i64, step: i64) -> Self {
         self.map = given(MapSource::Range { start, end, step });
+        self
+    }
+
+    /// Makes it a group with a future for each path that matches a pattern, sorted.
+    #[must_use]
+    pub fn map_glob(mut self, pattern: impl Into<String>) -> Self {
+        self.map = given(MapSource::Glob(items([pattern])));
+        self
+    }
+
+    /// Makes it a group with a future for each line of a file.
+    #[must_use]
+    pub fn map_lines(mut self, path: impl Into<String>) -> Self {
+        self.map = given(MapSource::Lines(Spanned::from(path.into())));
+        self
+    }
+
+    /// Makes it a group with a future for each element of the list in a JSON file.
+    #[must_use]
+    pub fn map_json(mut self, path: impl Into<String>) -> Self {
+        self.map = given(MapSource::Json(Spanned::from(path.into())));
+        self
+    }
+
+    /// Makes it a group with a future for each combination.
+    #[must_use]
+    pub fn matrix(mut self, matrix: Matrix) -> Self {
+        self.matrix = given(matrix);
         self
     }
 

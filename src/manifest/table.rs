@@ -230,7 +230,7 @@ fn unknown_key(
 
 /// The keys that a planned key would have made unnecessary, so that they are not missed.
 fn supported_meaning(key: &str) -> Option<&'static str> {
-    matches!(key, "matrix" | "each").then_some("map")
+    matches!(key, "each").then_some("map")
 }
 
 /// Where a key belongs that stands in the wrong table.
@@ -274,7 +274,7 @@ impl<T: Read> Read for Entries<T> {
 
 /// The fault of a name in a table of the user's own names that is a key of a table around it: TOML
 /// gives every key below a header to that header, which is rarely what was meant.
-fn misplaced(
+pub(super) fn misplaced(
     header: &str,
     key: &toml::Spanned<DeString<'_>>,
     node: &Node<'_>,

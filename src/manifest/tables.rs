@@ -13,9 +13,10 @@ use crate::diagnostic::{Diagnostic, Source};
 use crate::graph::{ExecutorKind, OnReturn, OnWorkerDeath, ReturnWhen, When};
 use crate::manifest::place::{Entries, Given, Items};
 use crate::manifest::reader::{Info, Node, Read, Reader};
+use crate::manifest::sources::{MapSource, Matrix};
 use crate::manifest::table::{self, Custom, Table, table};
 use crate::manifest::values::{
-    Bytes, ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar,
+    Bytes, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar,
 };
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
@@ -28,11 +29,14 @@ const RUN_KEYS: [&str; 6] = ["cwd", "env", "shell", "stdin", "ok_exit", "result"
 /// Keys of a task or a callback that only suit `call`.
 pub const CALL_KEYS: [&str; 2] = ["args", "with"];
 
+/// Keys of a task that make it a group.
+const GROUP_KEYS: [&str; 2] = ["map", "matrix"];
+
 /// Keys of an executor that only suit the kind `process`.
 const PROCESS_KEYS: [&str; 2] = ["max_tasks_per_child", "on_worker_death"];
 
 /// Keys of a task that no default can be given for.
-const NO_DEFAULT: [&str; 3] = ["name", "after", "map"];
+const NO_DEFAULT: [&str; 4] = ["name", "after", "map", "matrix"];
 
 table! {
     /// A jobrun manifest: one job, its tasks, and how they run.
@@ -136,6 +140,9 @@ table! {
         pub run: Given<Program> = ["cargo", "build"],
         /// Makes the task a group of futures, one for each item. Templates see `item` and `index`.
         pub map: Given<MapSource> = { "range": [0, 10, 1] },
+        /// Makes the task a group of futures, one for each combination of these lists, the last one
+        /// fastest. `include` adds whole combinations, `exclude` leaves some out.
+        pub matrix: Given<Matrix> = { "os": ["linux", "mac"], "version": { "range": [1, 4] } },
         /// The tasks that come first; `*` and `?` match several.
         pub after: Given<Items<String>> = ["build", "lint-*"],
         /// How the tasks it is `after` must end. `success`: all succeeded. `failure`: one failed.
@@ -388,7 +395,6 @@ impl Custom for Task {
         ("hooks", "[[task.callback]]"),
     ];
     const LATER: &'static [(&'static str, &'static str)] = &[
-        ("matrix", "write the combinations out in `map`"),
         ("each", "let the task do both steps, or use `after`"),
         ("if", "select tasks on the command line, or let the command decide"),
         ("env_file", "write the variables in `env`, or set them before jobrun starts"),
@@ -421,15 +427,29 @@ fn keys_of<'a>(
 /// Only one of `call` and `run`, and no key that suits the other one alone.
 fn refine_action(schema: &mut Schema) {
     schema.insert("not".to_owned(), json!({ "required": ["call", "run"] }));
+    let groups = GROUP_KEYS.map(|key| json!({ "required": [key] }));
     schema.insert(
         "dependentSchemas".to_owned(),
-        json!({ "call": never(&RUN_KEYS), "run": never(&CALL_KEYS), "args": never(&["with"]) }),
+        json!({
+            "call": never(&RUN_KEYS),
+            "run": never(&CALL_KEYS),
+            "args": never(&["with"]),
+            "map": never(&["matrix"]),
+            "wait": { "anyOf": groups },
+        }),
     );
-    schema.insert("dependentRequired".to_owned(), json!({ "wait": ["map"] }));
     if let Some(callback) = keys_of(schema, "callback")
         && let Some(items) = callback.remove("items")
     {
         callback.insert("items".to_owned(), json!({ "allOf": [items, never(&["tasks"])] }));
+    }
+}
+
+impl Task {
+    /// Whether its futures are a group, be it that what makes it one could not be read.
+    pub(crate) fn is_group(&self) -> bool {
+        let unread = GROUP_KEYS.iter().any(|key| self.broken.contains(key));
+        self.map.is_some() || self.matrix.is_some() || unread
     }
 }
 
@@ -539,7 +559,7 @@ impl JsonSchema for Defaults {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut schema = Task::json_schema(generator);
-        for key in ["required", "not", "dependentSchemas", "dependentRequired"] {
+        for key in ["required", "not", "dependentSchemas"] {
             schema.remove(key);
         }
         if let Some(keys) = schema.pointer_mut("/properties").and_then(|keys| keys.as_object_mut())

@@ -50,22 +50,6 @@ pub struct Scalar(pub Value);
 #[derive(Clone, Debug)]
 pub struct OneOrMany<T>(pub Items<T>);
 
-/// Where the items of a group come from.
-#[derive(Clone, Debug)]
-pub enum MapSource {
-    /// These.
-    List(Vec<Value>),
-    /// `start`, `start + step`, … below `end` (above it for a negative step).
-    Range {
-        /// The first.
-        start: i64,
-        /// The end, which is not among them.
-        end: i64,
-        /// The distance.
-        step: i64,
-    },
-}
-
 /// What is executed.
 #[derive(Clone, Debug)]
 pub enum Program {
@@ -260,94 +244,6 @@ impl Read for Program {
     }
 }
 
-/// The sources of a `map` that are planned.
-const LATER_SOURCES: [&str; 3] = ["glob", "lines", "json"];
-
-impl Read for MapSource {
-    const WHAT: &'static str = "a list of items or a range";
-    const HINT: Option<&'static str> =
-        Some("write the items, [1, 2, 3], or { range = [start, stop, step] }");
-
-    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        match node.get_ref() {
-            DeValue::Array(array) => {
-                let items: Vec<_> = array.iter().map(|item| Value::read(item, reader)).collect();
-                items.into_iter().collect::<Option<_>>().map(Self::List)
-            }
-            DeValue::Table(table) => map_table(table, node, reader),
-            DeValue::String(text) if text.contains("{{") => reader.fault(
-                Diagnostic::error(
-                    "not-supported-yet",
-                    "a `map` from a template is not supported yet",
-                )
-                .at(node.span())
-                .hint("write the items as a list, or as { range = [start, stop, step] }"),
-            ),
-            _ => reader.wrong_type(node),
-        }
-    }
-}
-
-fn map_table(table: &DeTable<'_>, node: &Node<'_>, reader: &mut Reader<'_>) -> Option<MapSource> {
-    let mut range = None;
-    let mut faulty = false;
-    for (key, value) in table {
-        let name = key.get_ref().as_ref();
-        if name == "range" {
-            range = Some((key, value));
-            continue;
-        }
-        faulty = true;
-        let fault = if LATER_SOURCES.contains(&name) {
-            let message = format!("a `map` from `{name}` is not supported yet");
-            Diagnostic::error("not-supported-yet", message)
-                .hint("write the items as a list, or as { range = [start, stop, step] }")
-        } else {
-            let hint = did_you_mean(name, ["range"])
-                .unwrap_or_else(|| "its only key is `range` = [start, stop, step]".to_owned());
-            Diagnostic::error("unknown-key", format!("unknown key `{name}` in `map`")).hint(hint)
-        };
-        reader.faults.push(fault.at(key.span()));
-    }
-    match range {
-        Some((key, value)) => {
-            reader.under(Span::from(key.span()), |reader| map_range(value, reader))
-        }
-        None if faulty => None,
-        None => reader.wrong_value(
-            node.span(),
-            "`map` is a table without `range`",
-            Some("write { range = [start, stop, step] }".to_owned()),
-        ),
-    }
-}
-
-fn map_range(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<MapSource> {
-    let numbers: Vec<i64> = match node.get_ref() {
-        DeValue::Array(array) => {
-            let items: Items<i64> = list(array, reader)?;
-            if items.len() < array.len() {
-                return None;
-            }
-            items.into_iter().map(|item| item.value).collect()
-        }
-        _ => return reader.wrong_type::<Items<i64>>(node).and(None),
-    };
-    let (start, end, step) = match numbers[..] {
-        [end] => (0, end, 1),
-        [start, end] => (start, end, 1),
-        [start, end, step] => (start, end, step),
-        _ => {
-            return reader.wrong_value(
-                node.span(),
-                format!("`range` must have 1 to 3 numbers, not {}", numbers.len()),
-                Some("write [stop], [start, stop] or [start, stop, step]".to_owned()),
-            );
-        }
-    };
-    Some(MapSource::Range { start, end, step })
-}
-
 /// The policies that are one word.
 impl Words for ReturnWhen {
     const WHAT: &'static str = "a wait policy";
@@ -520,25 +416,6 @@ schema! {
         "oneOf": [
             { "type": "array", "items": { "type": "string" }, "minItems": 1 },
             { "type": "string" },
-        ],
-    };
-    MapSource, "MapSource" => {
-        "oneOf": [
-            { "type": "array" },
-            {
-                "type": "object",
-                "properties": {
-                    "range": {
-                        "type": "array",
-                        "items": { "type": "integer" },
-                        "prefixItems": [{}, {}, { "not": { "const": 0 } }],
-                        "minItems": 1,
-                        "maxItems": 3,
-                    },
-                },
-                "required": ["range"],
-                "additionalProperties": false,
-            },
         ],
     };
     Amount, "Amount" => {

@@ -114,6 +114,14 @@ enum Body<'a> {
         exit_code: Option<i32>,
         signal: Option<i32>,
     },
+    /// The members of a group are known that were not before.
+    Expanded {
+        task: Cow<'a, str>,
+        /// How many it has.
+        futures: u32,
+        /// How many the job has now.
+        total: u32,
+    },
     GroupReturned {
         group: GroupShape<'a>,
     },
@@ -177,6 +185,11 @@ fn body<'a>(event: &'a Event, run: &RunView<'a>) -> Option<Body<'a>> {
             }
         }
         Event::Finished { node } => finished(run, *node),
+        Event::Expanded { task } => Body::Expanded {
+            task: run.task_name(*task),
+            futures: job.graph.members(*task).len() as u32,
+            total: job.graph.future_count(),
+        },
         Event::GroupReturned { task } => Body::GroupReturned { group: shape::group(run, *task) },
         Event::JobReturned => {
             let (left, all) = measure::unfinished(&job.graph, ledger);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::event::Event;
 use crate::id::NodeId;
 use crate::mask::{self, Masker};
-use crate::outcome::{Captured, Outcome, Stream};
+use crate::outcome::{Captured, Failure, Outcome, Stream};
 use crate::value::Value;
 use crate::work::{Done, Notice};
 
@@ -25,8 +25,8 @@ impl Cover {
         Self { masker, streams: HashMap::new() }
     }
 
-    /// A notice, with every text in it covered. A result stays as it is until it is known whether it is
-    /// needed as it is; see [`result`](Self::result).
+    /// A notice, with every text in it covered. A result stays as it is, for other tasks may need it;
+    /// see [`result`](Self::result).
     pub fn notice(&mut self, notice: Notice) -> Notice {
         if self.masker.is_none() {
             return notice;
@@ -56,6 +56,11 @@ impl Cover {
     /// A result to be shown in the place of `result`, if it has a secret.
     pub fn result(&self, result: &Value) -> Option<Value> {
         self.masker.value(result)
+    }
+
+    /// A failure that the run has found itself.
+    pub fn failure(&self, failure: Failure) -> Failure {
+        Failure { kind: failure.kind, message: self.masker.owned(failure.message) }
     }
 
     /// Text that the run has made itself.
@@ -88,9 +93,11 @@ impl Cover {
     }
 
     fn done(&self, mut done: Done) -> Done {
-        if let Outcome::Failed(failure) | Outcome::TimedOut(failure) = &mut done.outcome {
-            failure.message = self.masker.text(&failure.message).into_owned();
-        }
+        done.outcome = match done.outcome {
+            Outcome::Failed(failure) => Outcome::Failed(self.failure(failure)),
+            Outcome::TimedOut(failure) => Outcome::TimedOut(self.failure(failure)),
+            other @ (Outcome::Succeeded(_) | Outcome::Cancelled) => other,
+        };
         if let Some(child) = &mut done.child {
             self.captured(&mut child.stdout);
             self.captured(&mut child.stderr);

@@ -10,7 +10,7 @@ use crate::callback::{Callbacks, Step};
 use crate::event::{Event, Stamped};
 use crate::executor::Backend;
 use crate::graph::ExecutorKind;
-use crate::id::{ExecutorId, NodeId, ResourceId};
+use crate::id::{ExecutorId, NodeId, ResourceId, TaskId};
 use crate::job::Job;
 use crate::ledger::{Attempt, CallbackRecord, JobReturn, Ledger};
 use crate::outcome::{Captured, Cause, Failure, FailureKind, Outcome, State};
@@ -19,9 +19,10 @@ use crate::report::spans::Spans;
 use crate::run::Facts;
 use crate::run::cover::Cover;
 use crate::run::pace::{Change, Pace};
-use crate::schedule::{Action, End, Options, Schedule};
+use crate::schedule::{Action, Answer, End, Options, Schedule};
 use crate::shape::RunView;
 use crate::time::Time;
+use crate::value::Value;
 use crate::work::{Done, Notice, Start, Stop};
 
 /// What stays in memory of an output once its observers have seen it, in bytes.
@@ -176,6 +177,8 @@ impl<'a, B: Backend> Driver<'a, B> {
             Action::Start { node, attempt, ready, units, ahead } => {
                 self.start(node, attempt, ready, &units, ahead);
             }
+            Action::Question { node } => self.ask(node),
+            Action::Expand { task } => self.expand(task),
             Action::Stop { node, attempt, how } => self.stop(node, attempt, how),
             Action::Ask { executor } => {
                 if self.backend.ask(executor) {
@@ -232,8 +235,8 @@ impl<'a, B: Backend> Driver<'a, B> {
                     span,
                 });
             }
-            Err(mut failure) => {
-                failure.message = self.cover.text(failure.message);
+            Err(failure) => {
+                let failure = self.cover.failure(failure);
                 let now = self.now;
                 self.ended(Done {
                     node,
@@ -246,6 +249,56 @@ impl<'a, B: Backend> Driver<'a, B> {
                 });
             }
         }
+    }
+
+    /// Finds out whether the condition of a future holds.
+    fn ask(&mut self, node: NodeId) {
+        let answer = match self.binder.condition(node, &self.ledger) {
+            Ok(true) => Answer::Yes,
+            Ok(false) => Answer::No,
+            Err(failure) => {
+                self.never_ran(node, failure);
+                Answer::Unclear
+            }
+        };
+        self.schedule.answered(self.now, node, answer);
+    }
+
+    /// Finds out the members of an open group. If that fails, it has one, which failed for that reason.
+    fn expand(&mut self, task: TaskId) {
+        let items = self.binder.expand(task, &self.ledger);
+        let grown = items.and_then(|items| {
+            self.job
+                .grow(task, items)
+                .map_err(|error| Failure::new(FailureKind::Template, format!("map: {error}")))
+        });
+        match grown {
+            Ok(()) => {
+                self.grew(task);
+                self.schedule.expanded(self.now, task);
+            }
+            Err(failure) => {
+                if self.job.grow(task, vec![Value::Null]).is_ok() {
+                    self.grew(task);
+                    self.never_ran(NodeId(self.job.graph.members(task).start), failure);
+                }
+                self.schedule.not_expanded(self.now, task);
+            }
+        }
+    }
+
+    fn grew(&mut self, task: TaskId) {
+        self.ledger.grow(&self.job.graph);
+        self.emit(Event::Expanded { task });
+    }
+
+    /// A future fails that has not started.
+    fn never_ran(&mut self, node: NodeId, failure: Failure) {
+        let now = self.now;
+        let failure = self.cover.failure(failure);
+        let record = self.ledger.record_mut(node);
+        (record.ready, record.started, record.ended) = (now, now, now);
+        record.detail_mut().failure = Some(failure);
     }
 
     /// Stops an attempt. A function on a thread can only be asked to end; it is given its grace.

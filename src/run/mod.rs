@@ -91,7 +91,7 @@ fn run_id(now: SystemTime) -> String {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Runner<'a> {
-    job: &'a Arc<Job>,
+    job: Arc<Job>,
     functions: Functions,
     observers: Vec<Box<dyn Observer + 'a>>,
     facts: Facts,
@@ -103,10 +103,10 @@ pub struct Runner<'a> {
 impl<'a> Runner<'a> {
     /// A run of `job` with the built-in functions and no observers. What is secret in it is read from
     /// the environment now.
-    pub fn new(job: &'a Arc<Job>) -> Self {
+    pub fn new(job: &Arc<Job>) -> Self {
         let secrets = Secrets::of(job);
         Self {
-            job,
+            job: job.for_a_run(),
             functions: Functions::builtin(),
             observers: Vec::new(),
             facts: Facts { masker: secrets.masker().clone(), ..Facts::now() },
@@ -166,7 +166,7 @@ impl<'a> Runner<'a> {
     /// If the run cannot even start: a failed task is no error.
     pub fn run(mut self) -> io::Result<Finished> {
         let settings = Settings {
-            job: Arc::clone(self.job),
+            job: Arc::clone(&self.job),
             functions: self.functions.clone(),
             clock: Clock::start(),
             run_id: self.facts.run_id.clone(),
@@ -185,12 +185,13 @@ impl<'a> Runner<'a> {
     }
 
     fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
-        let callbacks = Callbacks::new(self.job, &self.functions, &self.facts.run_id, notices)
-            .masked(self.facts.masker.clone());
-        let driver = Driver::new(self.job, &self.facts, backend, self.observers, callbacks);
-        let ledger = driver.run(self.secrets.warnings());
-        let exit = Exit::of(&self.job.graph, &ledger);
-        Finished { exit, job: Arc::clone(self.job), ledger, facts: self.facts }
+        let Self { job, functions, observers, facts, secrets, .. } = self;
+        let callbacks =
+            Callbacks::new(&job, &functions, &facts.run_id, notices).masked(facts.masker.clone());
+        let driver = Driver::new(&job, &facts, backend, observers, callbacks);
+        let ledger = driver.run(secrets.warnings());
+        let exit = Exit::of(&job.graph, &ledger);
+        Finished { exit, job, ledger, facts }
     }
 }
 

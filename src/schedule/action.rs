@@ -23,6 +23,17 @@ pub enum End<'a> {
     Cancelled,
 }
 
+/// What came of the condition of a future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It holds: the future may start.
+    Yes,
+    /// It does not: the future is skipped.
+    No,
+    /// Nobody can tell: the future has failed.
+    Unclear,
+}
+
 /// What is to be done now. Actions are carried out in the order in which they are given.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -39,6 +50,18 @@ pub enum Action {
         units: Vec<(ResourceId, Vec<u32>)>,
         /// Whether all workers are taken, so that it has to wait in the executor.
         ahead: bool,
+    },
+    /// Find out whether the condition of a future holds, all it is after being done. To be answered with
+    /// `answered`.
+    Question {
+        /// The future.
+        node: NodeId,
+    },
+    /// Find out the members of an open group, all it is after being done. To be answered, once the graph
+    /// has grown, with `expanded` or `not_expanded`.
+    Expand {
+        /// The group.
+        task: TaskId,
     },
     /// Stop an attempt that was started.
     Stop {

@@ -1,7 +1,7 @@
 //! Who starts next: the ready ones in order of rank, under the limits of workers, resources and
 //! exclusive tasks. Knows nothing of edges, waits or ends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{ExecutorId, NodeId};
 use crate::schedule::action::Action;
@@ -26,6 +26,8 @@ pub struct Dispatch {
     /// have ended. Nothing that is worse is handed over before a worker is free: it would start
     /// before what ought to.
     imminent: RankBag,
+    /// Those that are ready and share a rank with others.
+    crowds: BTreeMap<u32, BTreeSet<NodeId>>,
     /// What those in flight hold, if it has numbers.
     held: BTreeMap<NodeId, Units>,
     /// Attempts that nobody waits for any more but whose workers are still busy.
@@ -79,6 +81,7 @@ impl Dispatch {
             in_flight: 0,
             alone: false,
             imminent: RankBag::new(plan.graph.node_count()),
+            crowds: BTreeMap::new(),
             held: BTreeMap::new(),
             abandoned: Vec::new(),
         }
@@ -129,13 +132,39 @@ impl Dispatch {
 
     /// A node became ready.
     pub fn add(&mut self, plan: &Plan<'_>, node: NodeId) {
-        self.lanes[plan.node(node).executor.index()].ready.insert(plan.graph.rank(node));
+        let rank = plan.graph.rank(node);
+        if plan.graph.is_grown(node) {
+            self.crowds.entry(rank).or_default().insert(node);
+        }
+        self.lanes[plan.node(node).executor.index()].ready.insert(rank);
+    }
+
+    /// A node is not ready any more.
+    fn remove(&mut self, plan: &Plan<'_>, node: NodeId, traits: &Traits) {
+        let rank = plan.graph.rank(node);
+        if plan.graph.is_grown(node)
+            && let Some(crowd) = self.crowds.get_mut(&rank)
+        {
+            crowd.remove(&node);
+            if !crowd.is_empty() {
+                return;
+            }
+            self.crowds.remove(&rank);
+        }
+        self.lanes[traits.executor.index()].ready.remove(rank);
+    }
+
+    /// The first ready node of a rank.
+    fn at_rank(&self, plan: &Plan<'_>, rank: u32) -> NodeId {
+        let shared = if self.crowds.is_empty() { None } else { self.crowds.get(&rank) };
+        let first = shared.and_then(BTreeSet::first).copied();
+        first.unwrap_or_else(|| plan.graph.at_rank(rank))
     }
 
     /// A node that is ready shall not start after all.
     pub fn withdraw(&mut self, plan: &Plan<'_>, node: NodeId) {
         let traits = plan.node(node);
-        self.lanes[traits.executor.index()].ready.remove(plan.graph.rank(node));
+        self.remove(plan, node, traits);
         if traits.uses {
             self.limits.leave(plan.graph, node);
             self.call_up(plan, node);
@@ -154,7 +183,7 @@ impl Dispatch {
         // The heads of some lanes, up to this rank, cannot start now; lanes do not overtake within.
         let mut passed = None;
         while let Some(rank) = self.best_after(passed) {
-            let node = plan.graph.at_rank(rank);
+            let node = self.at_rank(plan, rank);
             let traits = plan.node(node);
             if traits.exclusive && passed.is_none() && self.in_flight > 0 {
                 return None;
@@ -237,8 +266,7 @@ impl Dispatch {
     }
 
     fn claim(&mut self, plan: &Plan<'_>, node: NodeId, traits: Traits) -> Option<Pick> {
-        let lane = &mut self.lanes[traits.executor.index()];
-        lane.ready.remove(plan.graph.rank(node));
+        self.remove(plan, node, &traits);
         let units = if traits.uses { self.claim_units(plan, node)? } else { Units::new() };
         let lane = &mut self.lanes[traits.executor.index()];
         let ahead = lane.in_flight >= lane.max_workers;
@@ -277,10 +305,11 @@ impl Dispatch {
     }
 
     fn call_up(&mut self, plan: &Plan<'_>, node: NodeId) {
-        let lanes = &mut self.lanes;
-        self.limits.call_up(plan.graph, node, |called| {
-            lanes[plan.node(called).executor.index()].ready.insert(plan.graph.rank(called));
-        });
+        let mut called = Vec::new();
+        self.limits.call_up(plan.graph, node, |node| called.push(node));
+        for node in called {
+            self.add(plan, node);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One group: its wait, and what its return means to others. Knows its members only as they are
 //! counted.
 
-use crate::graph::{Size, Task};
+use crate::graph::Task;
 use crate::id::{NodeId, TaskId};
 use crate::outcome::{Because, Return};
 use crate::schedule::node::Fate;
@@ -26,20 +26,30 @@ pub struct Group {
     /// Whether a member failed, or was cancelled because of a failure.
     harmed: bool,
     allow_failure: bool,
+    /// What went wrong before its members were known: they can never run.
+    pub doom: Option<Fate>,
 }
 
 impl Group {
     /// The state of a task before the run; `None` if it is no group.
     pub fn new(id: TaskId, task: &Task) -> Option<Self> {
-        let Size::Group { members, wait } = &task.size else { return None };
+        if !task.size.is_group() {
+            return None;
+        }
+        let own = task.size.wait();
+        let mut wait = Waiting::new(&own.cloned().unwrap_or_default(), task.size.futures());
+        if task.size.is_open() {
+            wait.expect_more();
+        }
         Some(Self {
             task: id,
-            wait: Waiting::new(&wait.clone().unwrap_or_default(), *members),
-            own: wait.is_some(),
+            wait,
+            own: own.is_some(),
             touched: false,
             root: None,
             harmed: false,
             allow_failure: task.allow_failure,
+            doom: None,
         })
     }
 
@@ -55,6 +65,14 @@ impl Group {
         self.wait.condemn();
         self.root = self.root.or(fate.root);
         self.harmed |= fate.failed;
+    }
+
+    /// Its members, which nobody knows, are not wanted any more; `failed` says whether because of a
+    /// failure.
+    pub fn give_up(&mut self, by_user: bool, failed: bool) {
+        self.wait.overrule(by_user);
+        self.wait.lose();
+        self.harmed |= failed;
     }
 
     /// Whether a failure of a member is one for the job as well. If the group may forgive it, or does

@@ -25,10 +25,13 @@ struct Pool {
     /// No unit from this one on was ever handed out, so all that came back are lower.
     fresh: u32,
     returned: BinaryHeap<Reverse<u32>>,
-    /// The ranks of those that did not get enough. Whoever is worse than the best of them does not
-    /// get anything either, or a large demand would starve among small ones.
-    waiting: BTreeSet<u32>,
+    /// Those that did not get enough. Whoever is worse than the best of them does not get anything
+    /// either, or a large demand would starve among small ones.
+    waiting: BTreeSet<Place>,
 }
+
+/// A node in the order of starts: its rank, and what tells those apart that share one.
+type Place = (u32, NodeId);
 
 impl Limits {
     /// The resources of `graph`, all free.
@@ -40,11 +43,11 @@ impl Limits {
     /// for the first resource that it misses.
     pub fn take(&mut self, graph: &Graph, node: NodeId) -> Option<Units> {
         let uses = uses(graph, node);
-        let rank = graph.rank(node);
+        let place = place(graph, node);
         for &(id, amount) in uses {
             let pool = &mut self.pools[id.index()];
-            if !pool.has(amount, rank) {
-                pool.waiting.insert(rank);
+            if !pool.has(amount, place) {
+                pool.waiting.insert(place);
                 return None;
             }
         }
@@ -61,8 +64,8 @@ impl Limits {
 
     /// Whether a node could take what it uses.
     pub fn suffice(&self, graph: &Graph, node: NodeId) -> bool {
-        let rank = graph.rank(node);
-        uses(graph, node).iter().all(|&(id, amount)| self.pools[id.index()].has(amount, rank))
+        let place = place(graph, node);
+        uses(graph, node).iter().all(|&(id, amount)| self.pools[id.index()].has(amount, place))
     }
 
     /// Gives back what a node took.
@@ -79,7 +82,7 @@ impl Limits {
     /// Takes a node out of any line.
     pub fn leave(&mut self, graph: &Graph, node: NodeId) {
         for &(id, _) in uses(graph, node) {
-            self.pools[id.index()].waiting.remove(&graph.rank(node));
+            self.pools[id.index()].waiting.remove(&place(graph, node));
         }
     }
 
@@ -89,14 +92,14 @@ impl Limits {
         for &(id, _) in uses(graph, node) {
             let pool = &mut self.pools[id.index()];
             let mut left = pool.free;
-            while let Some(&rank) = pool.waiting.first() {
-                let best = graph.at_rank(rank);
+            while let Some(&place) = pool.waiting.first() {
+                let best = place.1;
                 let amount = pool.bounded(amount_of(graph, best, id));
                 if amount > left {
                     break;
                 }
                 left -= amount;
-                pool.waiting.remove(&rank);
+                pool.waiting.remove(&place);
                 called(best);
             }
         }
@@ -120,8 +123,8 @@ impl Pool {
         amount.min(self.capacity)
     }
 
-    fn has(&self, amount: u64, rank: u32) -> bool {
-        self.bounded(amount) <= self.free && self.waiting.first().is_none_or(|&best| rank <= best)
+    fn has(&self, amount: u64, place: Place) -> bool {
+        self.bounded(amount) <= self.free && self.waiting.first().is_none_or(|&best| place <= best)
     }
 
     fn take(&mut self, amount: u64) -> Vec<u32> {
@@ -140,6 +143,10 @@ impl Pool {
         self.fresh += 1;
         self.fresh - 1
     }
+}
+
+fn place(graph: &Graph, node: NodeId) -> Place {
+    (graph.rank(node), node)
 }
 
 fn uses(graph: &Graph, node: NodeId) -> &[(ResourceId, u64)] {

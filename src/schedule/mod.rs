@@ -21,7 +21,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
 
-pub use action::{Action, End};
+pub use action::{Action, Answer, End};
 
 use crate::graph::{Graph, OnReturn, OnWorkerDeath, When};
 use crate::id::{ExecutorId, NodeId, TaskId};
@@ -87,16 +87,20 @@ impl<'g> Schedule<'g> {
         let mut nodes = Vec::with_capacity(graph.node_count());
         let mut groups = Vec::new();
         for (id, task) in graph.tasks() {
-            let after = task.after.len() as u32;
+            let before = task.before().count() as u32;
             let futures = task.size.futures();
-            nodes.resize(nodes.len() + futures as usize, Node::new(after, Marks::NONE));
+            nodes.resize(nodes.len() + futures as usize, Node::new(before, Marks::NONE));
             if let Some(group) = Group::new(id, task) {
                 // The gate of a group with members waits for them, not for what they are after.
-                let missing = if futures == 0 { after } else { u32::MAX };
-                nodes.push(Node::new(missing, Marks::GATE));
+                let missing = if futures == 0 { before } else { u32::MAX };
+                let open = if task.size.is_open() { Marks::OPEN } else { Marks::NONE };
+                nodes.push(Node::new(missing, Marks::GATE.and(open)));
                 groups.push(group);
             }
         }
+        let mut job = Waiting::new(graph.wait(), total);
+        let open = graph.tasks().filter(|(id, task)| task.size.is_open() && graph.is_inside(*id));
+        open.for_each(|_| job.expect_more());
         Self {
             dispatch: Dispatch::new(&plan, options.ahead),
             plan,
@@ -104,7 +108,7 @@ impl<'g> Schedule<'g> {
             nodes,
             tries: Tries::new(options.seed),
             timers: BinaryHeap::new(),
-            job: Waiting::new(graph.wait(), total),
+            job,
             groups,
             broken: vec![false; graph.executors().len()],
             now: Time::ZERO,
@@ -129,6 +133,41 @@ impl<'g> Schedule<'g> {
         for id in 0..self.nodes.len() {
             if self.nodes[id].missing == 0 && self.nodes[id].phase == Phase::Blocked {
                 self.decide(NodeId(id as u32));
+            }
+        }
+        self.conclude();
+    }
+
+    /// Whether the condition of a future holds.
+    pub fn answered(&mut self, now: Time, node: NodeId, answer: Answer) {
+        if self.phase(node) == Phase::Blocked {
+            self.now = now;
+            match answer {
+                Answer::Yes => self.set(node, Phase::Ready),
+                Answer::No => self.settle_by_itself(node, State::Skipped),
+                Answer::Unclear => self.settle_by_itself(node, State::Failed),
+            }
+            self.conclude();
+        }
+    }
+
+    /// The members of an open group, and of those that follow it, were added to the graph.
+    pub fn expanded(&mut self, now: Time, task: TaskId) {
+        self.now = now;
+        for task in self.plan.graph.growing_with(task) {
+            self.admit(task, Self::receive);
+        }
+        self.conclude();
+    }
+
+    /// The members of an open group cannot be known. One was added to the graph to have failed for that.
+    pub fn not_expanded(&mut self, now: Time, task: TaskId) {
+        self.now = now;
+        for (place, task) in self.plan.graph.growing_with(task).into_iter().enumerate() {
+            if place == 0 {
+                self.admit(task, |this, node| this.settle_by_itself(node, State::Failed));
+            } else {
+                self.admit(task, Self::receive);
             }
         }
         self.conclude();
@@ -258,8 +297,14 @@ impl<'g> Schedule<'g> {
     /// The next thing to do; `None` until something else is told.
     pub fn next_action(&mut self) -> Option<Action> {
         while let Some(action) = self.actions.pop_front() {
-            // An attempt may have ended since it was decided to stop it.
-            if !matches!(action, Action::Stop { node, .. } if self.phase(node) != Phase::Running) {
+            // What was decided may have been overtaken by what came after.
+            let holds = match action {
+                Action::Stop { node, .. } => self.phase(node) == Phase::Running,
+                Action::Question { node } => self.phase(node) == Phase::Blocked,
+                Action::Expand { task } => self.is_open(self.plan.graph.end_of(task)),
+                _ => true,
+            };
+            if holds {
                 return Some(action);
             }
         }
@@ -398,31 +443,67 @@ impl<'g> Schedule<'g> {
             self.tries.forget(node);
         }
         self.actions.push_back(Action::Settle { node, state, cause });
-        self.count(*self.plan.node(node), state, cause, fate);
+        self.count(node, state, cause, fate);
         self.spread(node, fate);
     }
 
     /// Tells the waits that look at a future how it ended.
-    fn count(&mut self, task: Traits, state: State, cause: Option<Cause>, fate: Fate) {
+    fn count(&mut self, node: NodeId, state: State, cause: Option<Cause>, fate: Fate) {
+        let task = *self.plan.node(node);
         let raises = state.is_failure() && !task.allow_failure;
-        let unreached = matches!(cause, Some(Cause::Dependency(_)));
+        let missed = if let Some(Cause::Dependency(root)) = cause { Some(root) } else { None };
+        let excused = task.follows && missed.is_some_and(|root| self.is_excused(node, root));
+        let unreached = missed.is_some() && !excused;
         let (mut tells, mut own) = (true, false);
         if let Some(gate) = task.gate() {
             let group = &mut self.groups[gate];
             (tells, own) = (group.tells_failures(), group.own);
-            group.count(Ballot { state, raises, fault: raises || unreached }, fate);
+            let fate = Fate { failed: fate.failed && !excused, ..fate };
+            group.count(Ballot { state, raises, fault: raises || unreached, excused }, fate);
             self.touch(gate);
         }
         if task.inside {
             let raises = raises && tells;
             let fault = raises || unreached && !task.allow_failure && !own;
-            self.job.count(Ballot { state, raises, fault });
+            self.job.count(Ballot { state, raises, fault, excused });
         }
     }
 
+    /// Whether a future could not run because of a member of a group that it follows, whose members
+    /// count for nothing: only the verdict of that group's own wait does.
+    fn is_excused(&self, node: NodeId, root: NodeId) -> bool {
+        let graph = self.plan.graph;
+        let (mut at, at_root) = (graph.task_of(node), graph.task_of(root));
+        while let Some(each) = graph.task(at).each {
+            if each == at_root {
+                return self.plan.task(each).gate().is_some_and(|gate| self.groups[gate].own);
+            }
+            at = each;
+        }
+        false
+    }
+
     fn spread(&mut self, node: NodeId, fate: Fate) {
-        if !self.plan.graph.dependents(node).is_empty() {
+        let followed = self.plan.node(node).followed;
+        if followed || !self.plan.graph.dependents(node).is_empty() {
             self.spreading.push_back((node, fate));
+        }
+    }
+
+    /// Tells those who follow the futures of a task one by one that this one is done. From the gate only
+    /// groups hear that have nothing to run.
+    fn tell_followers(&mut self, node: NodeId, fate: Fate) {
+        let graph = self.plan.graph;
+        let task = graph.task_of(node);
+        let is_gate = self.nodes[node.index()].marks.has(Marks::GATE);
+        for &follower in graph.followers(task) {
+            let members = graph.members(follower);
+            if !is_gate {
+                let index = node.0 - graph.members(task).start;
+                self.arrive(NodeId(members.start + index), fate);
+            } else if members.is_empty() {
+                self.arrive(graph.end_of(follower), fate);
+            }
         }
     }
 
@@ -432,6 +513,9 @@ impl<'g> Schedule<'g> {
             if let Some((node, fate)) = self.spreading.pop_front() {
                 for &dependent in self.plan.graph.dependents(node) {
                     self.arrive(dependent, fate);
+                }
+                if self.plan.node(node).followed {
+                    self.tell_followers(node, fate);
                 }
             } else if let Some(gate) = self.touched.pop_front() {
                 self.groups[gate].touched = false;
@@ -453,18 +537,29 @@ impl<'g> Schedule<'g> {
     /// One of the nodes that `node` is after is done.
     fn arrive(&mut self, node: NodeId, fate: Fate) {
         let it = &mut self.nodes[node.index()];
-        if it.phase != Phase::Blocked {
+        if it.marks.has(Marks::GROWN) {
+            let members = self.plan.graph.members(self.plan.graph.task_of(node));
+            return members.for_each(|member| self.arrive(NodeId(member), fate));
+        }
+        // A gate that was called off has nothing to wait for.
+        if it.phase != Phase::Blocked || it.wish != Wish::None {
             return;
         }
         it.missing -= 1;
         if fate.failed {
             it.marks.set(Marks::HARMED, true);
         }
-        if let Some(root) = fate.root
-            && self.plan.node(node).when == When::Success
-        {
-            self.refuse(node, root, fate);
-        } else if self.nodes[node.index()].missing == 0 {
+        let missing = it.missing;
+        let task = self.plan.node(node);
+        if let Some(root) = fate.root.filter(|_| task.when == When::Success) {
+            match task.gate() {
+                // How many there are to be cancelled turns out when those are known that it follows.
+                Some(gate) if missing > 0 && task.follows && self.is_open(node) => {
+                    self.groups[gate].doom.get_or_insert(fate);
+                }
+                _ => self.refuse(node, root, fate),
+            }
+        } else if missing == 0 {
             self.decide(node);
         }
     }
@@ -474,8 +569,14 @@ impl<'g> Schedule<'g> {
         let Node { marks, .. } = self.nodes[node.index()];
         let task = *self.plan.node(node);
         let wanted = task.when != When::Failure || marks.has(Marks::HARMED);
+        if marks.has(Marks::OPEN) && wanted && !task.follows {
+            let task = self.plan.graph.task_of(node);
+            self.actions.push_back(Action::Expand { task });
+            return;
+        }
         if let Some(gate) = task.gate() {
-            if !wanted {
+            // Of those that follow others, each is wanted or not by itself.
+            if !wanted && (!task.follows || marks.has(Marks::GATE)) {
                 self.groups[gate].wait.waive();
             }
             if let Some(deadline) = self.groups[gate].wait.start(self.now) {
@@ -485,9 +586,14 @@ impl<'g> Schedule<'g> {
         }
         if marks.has(Marks::GATE) {
             // An empty group has nothing to run.
+            self.close(node);
         } else if wanted {
             self.nodes[node.index()].ready = self.now;
-            self.set(node, Phase::Ready);
+            if task.asks {
+                self.actions.push_back(Action::Question { node });
+            } else {
+                self.set(node, Phase::Ready);
+            }
         } else {
             self.settle_by_itself(node, State::Skipped);
         }
@@ -499,6 +605,87 @@ impl<'g> Schedule<'g> {
             self.settle(node, State::Cancelled, Some(Cause::Dependency(root)), fate);
         } else if let Some(gate) = self.plan.node(node).gate() {
             self.groups[gate].condemn(fate);
+            self.close(node);
+            self.touch(gate);
+        }
+    }
+
+    // Open groups -------------------------------------------------------------------------------
+
+    /// Whether a node is the gate of a group whose members are not known.
+    fn is_open(&self, node: NodeId) -> bool {
+        self.nodes[node.index()].marks.has(Marks::OPEN)
+    }
+
+    /// The members of a group were added to the graph; `receive` sees to those that nothing is in the
+    /// way of.
+    fn admit(&mut self, task: TaskId, receive: impl Fn(&mut Self, NodeId)) {
+        let gate_node = self.plan.graph.end_of(task);
+        let traits = *self.plan.task(task);
+        let (Some(gate), true) = (traits.gate(), self.is_open(gate_node)) else { return };
+        let members = self.plan.graph.members(task);
+        let Node { missing, marks, .. } = self.nodes[gate_node.index()];
+        let harmed = if marks.has(Marks::HARMED) { Marks::HARMED } else { Marks::NONE };
+        self.nodes.resize(members.end as usize, Node::new(missing, harmed));
+        self.open += members.len();
+        self.make_known(gate_node, members.len() as u32);
+        let doom = self.groups[gate].doom.take();
+        if members.is_empty() {
+            match doom.and_then(|fate| Some((fate.root?, fate))) {
+                Some((root, fate)) => self.refuse(gate_node, root, fate),
+                None if missing == 0 => self.decide(gate_node),
+                None => {}
+            }
+            return;
+        }
+        let it = &mut self.nodes[gate_node.index()];
+        it.missing = u32::MAX;
+        it.marks.set(Marks::GROWN, true);
+        for node in members.map(NodeId) {
+            match doom.and_then(|fate| Some((fate.root?, fate))) {
+                _ if self.is_broken(node) => self.settle_by_itself(node, State::Failed),
+                Some((root, fate)) => self.refuse(node, root, fate),
+                None if missing == 0 => receive(self, node),
+                None => {}
+            }
+        }
+    }
+
+    fn receive(&mut self, node: NodeId) {
+        self.decide(node);
+    }
+
+    /// A group that is still open gets no members.
+    fn close(&mut self, node: NodeId) {
+        if self.is_open(node) {
+            self.make_known(node, 0);
+            if let Some(gate) = self.plan.node(node).gate()
+                && let Some(doom) = self.groups[gate].doom.take()
+            {
+                self.groups[gate].condemn(doom);
+            }
+        }
+    }
+
+    /// The waits that look at a group know how many members it has from now on.
+    fn make_known(&mut self, node: NodeId, members: u32) {
+        self.nodes[node.index()].marks.set(Marks::OPEN, false);
+        let traits = *self.plan.node(node);
+        if let Some(gate) = traits.gate() {
+            self.groups[gate].wait.grow(members);
+        }
+        if traits.inside {
+            self.job.grow(members);
+        }
+    }
+
+    /// A group is not wanted any more whose members are not known.
+    fn cancel_open(&mut self, node: NodeId, wish: Wish, blame: Blame) {
+        self.nodes[node.index()].wish = wish;
+        let failed = blame == Blame::Job && self.job.returned().is_some_and(is_about_failure);
+        if let Some(gate) = self.plan.node(node).gate() {
+            self.groups[gate].give_up(blame == Blame::Interrupt, failed);
+            self.close(node);
             self.touch(gate);
         }
     }
@@ -548,10 +735,16 @@ impl<'g> Schedule<'g> {
         for id in self.plan.graph.members(task) {
             self.cancel(NodeId(id), wish, blame);
         }
+        if self.plan.graph.is_open() {
+            self.cancel(self.plan.graph.end_of(task), wish, blame);
+        }
     }
 
     /// Cancels a future if it is pending, and sees to what is wished if it is in flight.
     fn cancel(&mut self, node: NodeId, wish: Wish, blame: Blame) {
+        if self.is_open(node) {
+            return self.cancel_open(node, wish, blame);
+        }
         let it = &mut self.nodes[node.index()];
         if it.marks.has(Marks::GATE) || it.phase == Phase::Done || it.wish >= wish {
             return;

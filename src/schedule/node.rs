@@ -80,10 +80,19 @@ impl Marks {
     pub const AHEAD: Self = Self(4);
     /// It was tried before.
     pub const RETRIED: Self = Self(8);
+    /// It is the gate of a group whose members are not known, and stands for them.
+    pub const OPEN: Self = Self(16);
+    /// It was that: whoever arrives here is meant for the members.
+    pub const GROWN: Self = Self(32);
 
     /// Whether it has the mark.
     pub const fn has(self, mark: Self) -> bool {
         self.0 & mark.0 != 0
+    }
+
+    /// With another mark as well.
+    pub const fn and(self, mark: Self) -> Self {
+        Self(self.0 | mark.0)
     }
 
     /// Gives or takes the mark.

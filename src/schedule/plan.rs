@@ -25,6 +25,12 @@ pub struct Traits {
     pub inside: bool,
     pub allow_failure: bool,
     pub exclusive: bool,
+    /// Whether its futures have a condition.
+    pub asks: bool,
+    /// Whether its futures follow those of another task.
+    pub follows: bool,
+    /// Whether another task follows its futures.
+    pub followed: bool,
     /// Whether it takes anything of a resource.
     pub uses: bool,
     /// Whether it is plain enough to be handed over before a worker is free.
@@ -46,7 +52,8 @@ impl<'g> Plan<'g> {
             .tasks()
             .map(|(id, task)| {
                 let gate = if task.size.is_group() { gates.next() } else { None };
-                Traits::new(task, gate, graph.is_inside(id))
+                let followed = !graph.followers(id).is_empty();
+                Traits { followed, ..Traits::new(task, gate, graph.is_inside(id)) }
             })
             .collect();
         let mut this = Self { graph, traits };
@@ -65,12 +72,15 @@ impl<'g> Plan<'g> {
         }
         for &id in self.graph.in_order().iter().rev() {
             let after = |node: &NodeId| self.graph.rank(*node).min(self.node(*node).releases);
-            let next = self.graph.dependents(self.graph.end_of(id)).iter().map(after).min();
+            let behind = |id: &TaskId| self.graph.rank_of(*id).min(self.task(*id).releases);
+            let followers = self.graph.followers(id).iter().map(behind);
+            let dependents = self.graph.dependents(self.graph.end_of(id)).iter().map(after);
+            let next = dependents.chain(followers).min();
             let task = self.graph.task(id);
             let own = match (task.uses.is_empty(), task.retry.count) {
                 (false, _) => 0,
                 (true, 0) => NONE,
-                (true, _) => self.graph.rank(NodeId(self.graph.members(id).start)),
+                (true, _) => self.graph.rank_of(id),
             };
             self.traits[id.index()].releases = next.unwrap_or(NONE).min(own);
         }
@@ -98,6 +108,9 @@ impl Traits {
             inside,
             allow_failure: task.allow_failure,
             exclusive: task.exclusive,
+            asks: task.asks,
+            follows: task.each.is_some(),
+            followed: false,
             uses: !task.uses.is_empty(),
             ahead: task.uses.is_empty() && !task.exclusive && !timed_by_driver,
             call: task.call,

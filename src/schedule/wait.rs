@@ -3,17 +3,20 @@
 
 use std::time::Duration;
 
-use crate::graph::{OnReturn, ReturnWhen, Wait};
+use crate::graph::{Amount, OnReturn, ReturnWhen, Wait};
 use crate::outcome::{Because, Return, State};
 use crate::time::Time;
 
 /// What a wait has seen so far.
 #[derive(Debug)]
 pub struct Waiting {
+    return_when: ReturnWhen,
     goal: Goal,
     timeout: Option<Duration>,
     on_return: OnReturn,
     total: u32,
+    /// How many groups among what is waited for have members that are not known yet.
+    unknown: u32,
     done: u32,
     skipped: u32,
     succeeded: u32,
@@ -49,16 +52,20 @@ pub struct Ballot {
     pub raises: bool,
     /// Whether that makes the return a failure.
     pub fault: bool,
+    /// Whether it was cancelled because of something that counts for nothing.
+    pub excused: bool,
 }
 
 impl Waiting {
     /// A wait for `total` futures, whose clock stands still.
     pub fn new(wait: &Wait, total: u32) -> Self {
         Self {
-            goal: Goal::new(wait.return_when, total),
+            return_when: wait.return_when,
+            goal: Goal::new(wait.return_when, total, true),
             timeout: wait.timeout,
             on_return: wait.on_return,
             total,
+            unknown: 0,
             done: 0,
             skipped: 0,
             succeeded: 0,
@@ -71,6 +78,23 @@ impl Waiting {
             interrupted: false,
             returned: None,
         }
+    }
+
+    /// Something is waited for whose size is not known: it is not over before that is.
+    pub fn expect_more(&mut self) {
+        self.unknown += 1;
+        self.aim();
+    }
+
+    /// So many futures are waited for that were not known before.
+    pub fn grow(&mut self, members: u32) {
+        self.unknown -= 1;
+        self.total += members;
+        self.aim();
+    }
+
+    fn aim(&mut self) {
+        self.goal = Goal::new(self.return_when, self.total, self.unknown == 0);
     }
 
     /// Starts the clock, if it stands still; gives the deadline, if there is one still to come.
@@ -95,7 +119,13 @@ impl Waiting {
 
     /// What is waited for is not wanted at all: nothing is asked of it any more.
     pub fn waive(&mut self) {
-        self.goal = Goal::Everything;
+        self.return_when = ReturnWhen::AllCompleted;
+        self.aim();
+    }
+
+    /// Something that is waited for was taken away before it was known.
+    pub fn lose(&mut self) {
+        self.cancelled += 1;
     }
 
     /// What is waited for can never run.
@@ -110,7 +140,7 @@ impl Waiting {
         match ballot.state {
             State::Succeeded => self.succeeded += 1,
             State::Skipped => self.skipped += 1,
-            State::Cancelled => self.cancelled += 1,
+            State::Cancelled if !ballot.excused => self.cancelled += 1,
             _ => {}
         }
         self.blame(ballot.raises, ballot.fault);
@@ -124,7 +154,7 @@ impl Waiting {
 
     /// Why it is to return now, if it is.
     pub fn due(&self) -> Option<Because> {
-        if self.returned.is_some() || self.clock.is_none() && self.done < self.total {
+        if self.returned.is_some() || self.clock.is_none() && !self.is_over() {
             return None;
         }
         self.released().or_else(|| self.expired.then_some(Because::Timeout))
@@ -178,18 +208,22 @@ impl Waiting {
 
     /// What is to become of the rest; `None` if there is no rest.
     pub fn on_return(&self) -> Option<OnReturn> {
-        (self.done < self.total).then_some(self.on_return)
+        (!self.is_over()).then_some(self.on_return)
+    }
+
+    fn is_over(&self) -> bool {
+        self.unknown == 0 && self.done == self.total
     }
 
     fn released(&self) -> Option<Because> {
-        if self.total == 0 {
+        if self.total == 0 && self.unknown == 0 {
             return Some(if self.forgives() {
                 Because::Unreachable
             } else {
                 Because::AllCompleted
             });
         }
-        let all_done = self.done == self.total;
+        let all_done = self.is_over();
         if self.overruled && !all_done {
             return None;
         }
@@ -204,7 +238,7 @@ impl Waiting {
         };
         if reached {
             Some(because)
-        } else if !possible {
+        } else if !possible && self.unknown == 0 {
             Some(Because::Unreachable)
         } else {
             all_done.then_some(Because::AllCompleted)
@@ -213,15 +247,20 @@ impl Waiting {
 }
 
 impl Goal {
-    fn new(return_when: ReturnWhen, total: u32) -> Self {
+    /// A share of what is not `known` is out of reach.
+    fn new(return_when: ReturnWhen, total: u32, known: bool) -> Self {
+        let number = |amount: Amount| match amount {
+            Amount::Percent(_) if !known => u32::MAX,
+            amount => amount.of(total),
+        };
         match return_when {
             ReturnWhen::AllCompleted => Self::Everything,
             ReturnWhen::FirstCompleted => Self::Completed(1, Because::FirstCompleted),
             ReturnWhen::FirstException => Self::Failed(1, Because::FirstException),
             ReturnWhen::FirstSuccess => Self::Succeeded(1, Because::FirstSuccess),
-            ReturnWhen::Completed(k) => Self::Completed(k.of(total), Because::Completed),
-            ReturnWhen::Succeeded(k) => Self::Succeeded(k.of(total), Because::Succeeded),
-            ReturnWhen::Failed(k) => Self::Failed(k.of(total), Because::Failed),
+            ReturnWhen::Completed(k) => Self::Completed(number(k), Because::Completed),
+            ReturnWhen::Succeeded(k) => Self::Succeeded(number(k), Because::Succeeded),
+            ReturnWhen::Failed(k) => Self::Failed(number(k), Because::Failed),
         }
     }
 }

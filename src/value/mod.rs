@@ -2,6 +2,7 @@
 
 mod de;
 mod error;
+mod json;
 mod ser;
 
 use std::fmt;

@@ -2,10 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::compile::job;
+use jobrun::Functions;
+use jobrun::compile::{Options, load};
+use jobrun::diagnostic::Source;
+use jobrun::files::Files;
+
 use crate::story::{End, Story, require};
 
 fn root() -> &'static Path {
@@ -57,7 +63,32 @@ fn check(name: &str, text: &str) -> Result<(), String> {
         let messages: Vec<String> = faults.iter().map(|fault| fault.message.clone()).collect();
         format!("{name}: {messages:#?}")
     };
-    job(name, text).map(|_| ()).map_err(wrong)
+    let source = Arc::new(Source::new(name, text));
+    let options = Options { files: Arc::new(Shown), ..Options::default() };
+    load(&source, &Functions::builtin(), &options).map(|_| ()).map_err(wrong)
+}
+
+/// The files that manifests of the papers name: there is each that can be thought of.
+#[derive(Debug)]
+struct Shown;
+
+impl Files for Shown {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let json = path.extension().is_some_and(|extension| extension == "json");
+        Ok(if json { b"[1, 2]".to_vec() } else { b"one\ntwo\n".to_vec() })
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+
+    fn exists(&self, _: &Path) -> bool {
+        true
+    }
+
+    fn glob(&self, _: &Path, pattern: &str) -> io::Result<Vec<String>> {
+        Ok(vec![pattern.replace('*', "a")])
+    }
 }
 
 #[test]
@@ -177,7 +208,8 @@ fn the_manual_knows_every_key() {
     collect_keys(&jobrun::manifest::schema(), &mut keys);
     assert!(keys.len() > 50);
     let missing: Vec<_> = keys.iter().filter(|key| !manual.contains(&format!("`{key}`"))).collect();
-    let known_by_table = ["url", "headers", "body", "range", "completed", "succeeded", "failed"];
+    let known_by_table =
+        ["url", "headers", "body", "range", "glob", "lines", "completed", "succeeded", "failed"];
     let missing: Vec<_> =
         missing.into_iter().filter(|key| !known_by_table.contains(&key.as_str())).collect();
     assert!(missing.is_empty(), "{missing:?}");

@@ -87,7 +87,7 @@ fn what_only_follows_from_a_fault_is_not_said() {
         "[[task]]\nname = 'x'\ncall = 5\n",
         "[[task]]\nname = 'x'\ncall = 'echo'\nargs = 5\n",
         "[[task]]\nname = 'x'\ncall = 'echo'\nmap = 5\nwait = {}\n",
-        "[[task]]\nname = 'x'\ncall = 'echo'\nmatrix = { a = [1] }\n",
+        "[[task]]\nname = 'x'\ncall = 'echo'\nmatrix = 5\nwait = {}\n",
         "executor = { kind = 'proces', max_tasks_per_child = 3 }\n[[task]]\nname = 'x'\nrun = ['a']\n",
         "[[task]]\nname = 'x'\nrun = ['true']\n[[callback]]\nevent = 'done'\nlog = 'over'\n",
         "[[task]]\nname = 'x'\nrun = ['true']\n[[callback]]\non = 'done'\nmessage = 'over'\n",
@@ -224,7 +224,7 @@ mod schema {
     }
 
     /// What a schema cannot know: other parts of the manifest, and what TOML alone has.
-    const BEYOND: [&str; 19] = [
+    const BEYOND: [&str; 30] = [
         "above-capacity",
         "after-self",
         "callback-job-trigger",
@@ -233,6 +233,17 @@ mod schema {
         "duplicate-name",
         "glob-matches-nothing",
         "item-without-map",
+        "map-glob-broken",
+        "map-glob-template",
+        "map-json-broken",
+        "map-json-of-a-table",
+        "map-lines-missing",
+        "map-lines-not-utf8",
+        "matrix-far-too-large",
+        "matrix-missing-axis",
+        "matrix-too-large",
+        "matrix-unknown-axis",
+        "matrix-without-axes",
         "misplaced-in-vars",
         "nul",
         "template-broken",

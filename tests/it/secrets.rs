@@ -446,8 +446,10 @@ fn the_spans_of_a_program_that_runs_a_job_show_no_secret() {
     let manifest = Manifest::new("gatehouse")
         .secrets(["NAME"])
         .task(Task::run("gatehouse", ["sh", "-c", "exit 1"]).env("NAME", "gatehouse"))
-        .callback(Callback::log([On::JobFailure], "of the gatehouse"))
-        .callback(Callback::call([On::JobFailure], "fail").args(["in the gatehouse"]));
+        .callback(Callback::log([On::new("job_failure").unwrap()], "of the gatehouse"))
+        .callback(
+            Callback::call([On::new("job_failure").unwrap()], "fail").args(["in the gatehouse"]),
+        );
     let job = compile(&manifest, &Functions::builtin(), &Options::default()).unwrap();
     let written = Shared::default();
     let writer = written.clone();

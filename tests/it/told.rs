@@ -143,7 +143,14 @@ impl Plan {
         });
         let action = Action::Call { function: Arc::from("echo"), args: ArgsSpec::Item };
         let line = 10 * self.tasks.len() as u32;
-        self.specs.push(Spec { line, tags: Vec::new(), action, items });
+        self.specs.push(Spec {
+            line,
+            tags: Vec::new(),
+            action,
+            items,
+            condition: None,
+            expansion: None,
+        });
         self
     }
 

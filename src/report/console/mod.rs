@@ -197,6 +197,18 @@ impl Console {
         self.tenth();
     }
 
+    fn expanded(&mut self, run: &RunView<'_>, task: TaskId) {
+        self.counts.total = run.job.graph.future_count();
+        let counts = self.counts;
+        self.screen.board(|board| board.counted(&counts));
+        if self.wants_lines(1) {
+            let group = run.task_name(task);
+            let group = words::plain(&group, false);
+            let members = run.job.graph.members(task).len() as u64;
+            self.line(DIM, "group", &format!("{group}  has {}", words::many(members, "future")));
+        }
+    }
+
     fn group_returned(&mut self, run: &RunView<'_>, task: TaskId) {
         let Some(how) = run.ledger.group(task) else { return };
         let group = run.task_name(task);
@@ -302,6 +314,7 @@ impl Observer for Console {
             }
             Event::Retry { node, attempt, .. } => self.retried(run, *node, *attempt),
             Event::Finished { node } => self.finished(run, *node),
+            Event::Expanded { task } => self.expanded(run, *task),
             Event::GroupReturned { task } => self.group_returned(run, *task),
             Event::JobReturned => {
                 if self.wants_lines(1)

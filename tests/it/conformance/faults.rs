@@ -84,11 +84,9 @@ fn a_value_can_never_become_code() {
 #[test]
 fn what_is_not_supported_yet_is_said_and_never_passed_over() {
     for keys in [
-        "matrix = { os = [\"linux\"] }",
         "each = \"good\"",
         "if = \"{{ vars.x }}\"",
         "map = \"{{ tasks.good.result }}\"",
-        "map = { glob = \"*.txt\" }",
         "args = [\"{{ tasks.good.result }}\"]",
     ] {
         let end = refused(&format!("[[task]]\nname = \"t\"\ncall = \"echo\"\n{keys}"));

@@ -16,9 +16,9 @@ mod workers;
 use crate::story::Story;
 
 /// Both ways of running functions: what is promised holds for both.
-const KINDS: [&str; 2] = ["thread", "process"];
+pub const KINDS: [&str; 2] = ["thread", "process"];
 
 /// A story with an executor of this kind and so many workers. `rest` is the rest of the manifest.
-fn on(kind: &str, max_workers: u32, rest: &str) -> Story {
+pub fn on(kind: &str, max_workers: u32, rest: &str) -> Story {
     Story::new(&format!("[executor]\nkind = \"{kind}\"\nmax_workers = {max_workers}\n\n{rest}"))
 }

@@ -113,6 +113,8 @@ impl Bench {
         };
         let graph = Graph::new(vec![task], vec![executor], vec![], Wait::default()).unwrap();
         let spec = Spec {
+            condition: None,
+            expansion: None,
             line: 0,
             tags: vec![],
             action: Action::Call { function: "echo".into(), args: ArgsSpec::Item },

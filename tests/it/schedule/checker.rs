@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jobrun::graph::{Graph, OnReturn, ReturnWhen, Size, Task, Wait, When};
+use jobrun::graph::{Amount, Graph, OnReturn, ReturnWhen, Task, Wait, When};
 use jobrun::id::{ExecutorId, NodeId, ResourceId, TaskId};
 use jobrun::outcome::{Because, Cause, Return, State};
-use jobrun::schedule::{Action, Options};
+use jobrun::schedule::{Action, Answer, Options};
 use jobrun::time::Time;
 use jobrun::work::Stop;
 
@@ -52,9 +52,17 @@ struct Seen {
     unwanted: bool,
     /// How hard this attempt was told to stop, at most.
     told: Option<Stop>,
+    /// What came of its condition.
+    answer: Option<Answer>,
+    /// Whether it stands for members that cannot be known.
+    stillborn: bool,
 }
 
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are facts that do not depend on each other"
+)]
 struct Group {
     clock: Option<Time>,
     /// How many rests there were before that.
@@ -62,6 +70,10 @@ struct Group {
     returned: Option<(Return, usize)>,
     overruled: bool,
     interrupted: bool,
+    /// Whether it was called off before its members were known.
+    shut: bool,
+    /// Whether it could not have run anything even then.
+    doomed: bool,
 }
 
 impl<'g> Checker<'g> {
@@ -82,7 +94,7 @@ impl<'g> Checker<'g> {
             step: 0,
         };
         for (id, task) in graph.tasks().filter(|(_, task)| task.size.is_group()) {
-            let clock = task.after.is_empty().then_some(Time::ZERO);
+            let clock = task.before().next().is_none().then_some(Time::ZERO);
             checker.groups.insert(id, Group { clock, ..Group::default() });
         }
         checker
@@ -108,6 +120,25 @@ impl<'g> Checker<'g> {
         self.seen_mut(node).attempts -= 1;
     }
 
+    pub fn answered(&mut self, node: NodeId, answer: Answer) {
+        let task = self.task(node);
+        assert!(task.asks && self.futures[&node].answer.is_none(), "it is asked once");
+        assert!(self.is_reached(node) && self.futures[&node].end.is_none(), "its turn has come");
+        self.seen_mut(node).answer = Some(answer);
+    }
+
+    pub fn grew(&mut self, now: Time, task: TaskId, well: bool) {
+        let all_over = self.graph.task(task).after.iter().all(|it| self.is_over(*it));
+        assert!(self.groups[&task].returned.is_none() && all_over, "its turn has come");
+        assert!(!self.is_refused(self.graph.task(task)), "what cannot run is not asked for");
+        for id in self.graph.growing_with(task) {
+            let stillborn = id == task && !well;
+            let seen = || Seen { stillborn, ..Seen::default() };
+            self.futures.extend(self.graph.members(id).map(|node| (NodeId(node), seen())));
+        }
+        self.start_clocks(now);
+    }
+
     pub fn broke(&mut self, executor: ExecutorId) {
         self.broken.push(executor);
     }
@@ -131,11 +162,16 @@ impl<'g> Checker<'g> {
     }
 
     fn overrule(&mut self, by_user: bool, all: bool) {
+        let open = self.groups.keys().filter(|id| self.graph.awaits_members(**id)).copied();
+        let doomed: Vec<TaskId> = open.filter(|id| self.is_refused_group(*id)).collect();
         for (&id, group) in &mut self.groups {
             let undone = self.graph.members(id).map(NodeId).map(|node| &self.futures[&node]);
             let mut undone = undone.filter(|it| it.end.is_none() && (all || !it.unwanted));
             let looked_at = all || self.graph.is_inside(id);
-            if looked_at && group.returned.is_none() && undone.next().is_some() {
+            let unknown = self.graph.awaits_members(id);
+            if looked_at && group.returned.is_none() && (undone.next().is_some() || unknown) {
+                group.doomed |= unknown && !group.shut && doomed.contains(&id);
+                group.shut |= unknown;
                 group.overruled = true;
                 group.interrupted |= by_user;
             }
@@ -164,6 +200,8 @@ impl<'g> Checker<'g> {
                 self.check_width(self.task(*node).executor);
                 self.check_permits(self.task(*node).executor);
             }
+            // The answers are told.
+            Action::Question { .. } | Action::Expand { .. } => {}
             Action::Ask { executor } => {
                 assert!(!self.is_asked(*executor), "it is asked once");
                 self.guarded.get_mut(executor).expect("is guarded").asked = true;
@@ -236,9 +274,10 @@ impl<'g> Checker<'g> {
             assert!(!permits.asked || could, "nobody asks in vain");
         }
         for &node in self.futures.keys().filter(|node| self.futures[node].end.is_none()) {
-            let task = self.task(node);
-            let refused = self.is_refused(task);
+            let refused = self.is_refused_member(node);
             assert!(!refused || self.is_flying(node), "what can never run is cancelled at once");
+            let asked = !self.task(node).asks || self.futures[&node].answer.is_some();
+            assert!(asked || !self.is_reached(node), "what is ready was asked about");
         }
         let busy = self.flying.len() + self.abandoned.len();
         let ready: Vec<NodeId> = self.ready(now).collect();
@@ -255,7 +294,8 @@ impl<'g> Checker<'g> {
                 assert!(is_full || self.is_asked(executor), "a worker is idle");
             }
         }
-        for id in self.groups.keys().filter(|id| self.groups[id].returned.is_none()) {
+        let known = |id: &&TaskId| !self.graph.awaits_members(**id);
+        for id in self.groups.keys().filter(|id| self.groups[id].returned.is_none()).filter(known) {
             let due = self.group_due(now, *id);
             assert!(due.is_none_or(|it| it == Because::Timeout), "{id:?} is to return: {due:?}");
         }
@@ -313,10 +353,11 @@ impl<'g> Checker<'g> {
     pub fn check_order(&self, now: Time, began: impl Fn(NodeId) -> Option<Time>) {
         let early = |node: &&NodeId| began(**node).is_none_or(|at| at == now);
         for &node in self.ahead.iter().filter(|node| self.is_flying(**node)).filter(early) {
-            let (rank, executor) = (self.graph.rank(node), self.task(node).executor);
+            let place = |node| (self.graph.rank(node), node);
+            let executor = self.task(node).executor;
             for other in self.ready(now).filter(|it| self.task(*it).executor == executor) {
                 let died = self.futures[&other].attempts > 0 && self.task(other).retry.count == 0;
-                assert!(died || rank < self.graph.rank(other), "{other:?} ought to start first");
+                assert!(died || place(node) < place(other), "{other:?} ought to start first");
             }
         }
     }
@@ -380,14 +421,100 @@ impl<'g> Checker<'g> {
     fn is_ready(&self, now: Time, node: NodeId) -> bool {
         let (seen, task) = (&self.futures[&node], self.task(node));
         let pending = seen.end.is_none() && !self.is_flying(node) && seen.not_before <= now;
+        let answered = !task.asks || seen.answer == Some(Answer::Yes);
+        pending && answered && !seen.stillborn && self.is_reached(node)
+    }
+
+    /// Whether all that it is after is done and lets it run.
+    fn is_reached(&self, node: NodeId) -> bool {
+        let task = self.task(node);
         let after = || task.after.iter().copied();
-        pending
-            && after().all(|it| self.is_over(it))
+        let leader = self.graph.counterpart(node);
+        let led = leader.is_none_or(|it| self.futures[&it].end.is_some());
+        led && after().all(|it| self.is_over(it))
             && match task.when {
-                When::Success => !after().any(|it| self.is_bad(it)),
-                When::Failure => after().any(|it| self.may_have_failed(it)),
+                When::Success => !self.is_refused_member(node),
+                When::Failure => {
+                    after().any(|it| self.may_have_failed(it))
+                        || leader.is_some_and(|it| self.has_failed_or_was_cancelled(it))
+                }
                 When::Always => true,
             }
+    }
+
+    fn has_failed_or_was_cancelled(&self, node: NodeId) -> bool {
+        let state = self.futures[&node].end.map(|(state, _)| state);
+        state.is_some_and(|state| state.is_failure() || state == State::Cancelled)
+    }
+
+    /// Whether something that it needs went wrong.
+    fn is_refused_member(&self, node: NodeId) -> bool {
+        let task = self.task(node);
+        let leader =
+            self.graph.counterpart(node).and_then(|it| Some((it, self.futures[&it].end?.0)));
+        let misled = leader.is_some_and(|(it, state)| {
+            let forgiven = self.task(it).allow_failure && state.is_failure();
+            !forgiven && (state.is_failure() || state == State::Cancelled)
+        });
+        self.is_refused(task) || task.when == When::Success && misled
+    }
+
+    /// Whether the clock of a group runs by now: its first future, or itself without any, is reached.
+    fn is_entered(&self, id: TaskId) -> bool {
+        let task = self.graph.task(id);
+        let over = task.after.iter().all(|it| self.is_over(*it));
+        let led = |node| {
+            let leader = self.graph.counterpart(node);
+            leader.is_none_or(|it| self.futures[&it].end.is_some())
+        };
+        over && if self.size(id) == 0 {
+            !self.is_refused_group(id) && task.each.is_none_or(|it| self.is_over(it))
+        } else {
+            let mut members = self.graph.members(id).map(NodeId);
+            members.any(|it| led(it) && !self.is_refused_member(it))
+        }
+    }
+
+    /// Whether a group could not run anything whatever its members were.
+    fn is_refused_group(&self, id: TaskId) -> bool {
+        let task = self.graph.task(id);
+        let needs = task.when == When::Success && self.size(id) == 0;
+        self.is_refused(task) || needs && task.each.is_some_and(|it| self.is_bad(it))
+    }
+
+    /// Whether a future could not run because of a member of a group that it follows, which only the
+    /// verdict of that group counts for.
+    fn is_excused(&self, node: NodeId) -> bool {
+        let Some((_, Some(Cause::Dependency(root)))) = self.futures[&node].end else {
+            return false;
+        };
+        let mut leader = self.task(node).each;
+        while let Some(id) = leader {
+            if id == self.graph.task_of(root) {
+                return self.has_own_wait(id);
+            }
+            leader = self.graph.task(id).each;
+        }
+        false
+    }
+
+    /// Whether any member of a group was cancelled for something that counts.
+    fn misses_any(&self, id: TaskId) -> bool {
+        self.graph.members(id).map(NodeId).any(|node| {
+            let end = self.futures[&node].end;
+            end.is_some_and(|(_, cause)| matches!(cause, Some(Cause::Dependency(_))))
+                && !self.is_excused(node)
+        })
+    }
+
+    /// How many members a group is known to have.
+    fn size(&self, id: TaskId) -> u32 {
+        self.graph.members(id).len() as u32
+    }
+
+    /// Whether it is not known yet how many it has.
+    fn is_unknown(&self, id: TaskId) -> bool {
+        self.graph.awaits_members(id) && self.groups[&id].returned.is_none()
     }
 
     /// Whether no attempt of it may start any more.
@@ -447,12 +574,15 @@ impl<'g> Checker<'g> {
         assert!(!self.is_flying(node), "an end comes after the attempt");
         assert_eq!(state == State::Cancelled, cause.is_some());
         match (state, cause) {
+            (State::Skipped, _) if self.futures[&node].answer == Some(Answer::No) => {}
             (State::Skipped, _) => {
+                let leader = self.graph.counterpart(node).map(|it| self.futures[&it].end);
+                assert!(leader.is_none_or(|end| !end.expect("it is done").0.is_failure()));
                 assert!(task.when == When::Failure && after().all(|it| self.is_over(it)));
                 assert!(!after().any(|it| self.must_have_failed(it)));
             }
             (State::Cancelled, Some(Cause::Dependency(root))) => {
-                assert!(task.when == When::Success && after().any(|it| self.is_bad(it)));
+                assert!(task.when == When::Success && self.is_refused_member(node));
                 assert!(self.is_rotten(root), "the root of it went wrong");
             }
             (State::Cancelled, Some(Cause::Wait(None))) => {
@@ -466,7 +596,9 @@ impl<'g> Checker<'g> {
             }
             (State::Cancelled, _) => assert!(self.signals > u32::from(!self.inside(id))),
             (State::Failed, _) => {
-                assert!(self.futures[&node].attempts > 0 || self.is_broken(node));
+                let seen = &self.futures[&node];
+                let unclear = seen.answer == Some(Answer::Unclear) || seen.stillborn;
+                assert!(seen.attempts > 0 || self.is_broken(node) || unclear);
             }
             (state, _) => {
                 assert!(state.is_done(), "it is a final state");
@@ -512,9 +644,10 @@ impl<'g> Checker<'g> {
 
     /// Whether a group had cancelled members when it returned, or was never entered at all.
     fn has_lost(&self, id: TaskId) -> bool {
-        let task = self.graph.task(id);
-        self.at_return(id, |state| state == State::Cancelled)
-            || task.size.futures() == 0 && self.is_refused(task)
+        let cancelled = |node: NodeId, state| state == State::Cancelled && !self.is_excused(node);
+        self.at_return(id, cancelled)
+            || self.size(id) == 0 && self.is_refused_group(id)
+            || self.groups[&id].shut
     }
 
     /// Whether what is after `task` for its failure must run.
@@ -522,7 +655,7 @@ impl<'g> Checker<'g> {
         match self.groups.get(&task) {
             Some(group) => group.returned.is_some_and(|(how, _)| {
                 matches!(how.because, Because::Timeout | Because::Unreachable)
-                    || self.at_return(task, State::is_failure)
+                    || self.at_return(task, |_, state| state.is_failure())
                         && !(how.success && self.forgives(task))
             }),
             None => self.end_of(task).is_some_and(State::is_failure),
@@ -545,12 +678,10 @@ impl<'g> Checker<'g> {
     fn start_clocks(&mut self, now: Time) {
         let ids: Vec<TaskId> = self.groups.keys().copied().collect();
         for id in ids {
-            let task = self.graph.task(id);
-            let over = task.after.iter().all(|it| self.is_over(*it));
-            let refused = self.is_refused(task);
+            let over = self.is_entered(id) && !self.is_unknown(id);
             let rests = self.rests;
             let group = self.group_mut(id);
-            if over && !refused && group.clock.is_none() && group.returned.is_none() {
+            if over && group.clock.is_none() && group.returned.is_none() {
                 group.clock = Some(now);
                 group.rests = rests;
             }
@@ -565,21 +696,25 @@ impl<'g> Checker<'g> {
         assert!(polled, "a poll lets start what is ready");
         let task = self.graph.task(id);
         let members = || self.ends(id).map(|(state, _)| state);
-        let fault = self.ends(id).any(|(state, cause)| {
-            matches!(cause, Some(Cause::Dependency(_))) || state.is_failure() && !task.allow_failure
-        });
-        let unreached = self.is_refused(task);
-        let empty = task.size.futures() == 0;
+        let failed = self.ends(id).any(|(state, _)| state.is_failure() && !task.allow_failure);
+        let fault = failed || self.misses_any(id) || group.doomed;
+        let unreached = self.is_refused_group(id);
+        let empty = self.size(id) == 0;
+        let leader_is_over = task.each.is_some_and(|it| self.is_over(it));
+        let unwanted = task.when == When::Failure;
+        let closed = group.shut || unreached || unwanted || leader_is_over;
+        assert!(closed || !self.graph.awaits_members(id), "its members are to be found out");
         let unsure = task.when == When::Failure
-            && task.after.iter().any(|it| self.may_have_failed(*it))
-            && !task.after.iter().any(|it| self.must_have_failed(*it));
+            && task.before().any(|it| self.may_have_failed(*it))
+            && !task.before().any(|it| self.must_have_failed(*it));
         if empty && unsure && how.because == Because::AllCompleted {
             return;
         }
         let due = self.group_due(now, id);
         let success = verdict(due, fault || empty && unreached);
         let met = matches!(due, Some(Because::FirstSuccess | Because::Succeeded));
-        let lost = group.overruled && !met && members().any(|state| state == State::Cancelled);
+        let lost =
+            group.overruled && !met && (self.has_lost(id) && !(empty && unreached) || group.shut);
         if lost && group.interrupted {
             assert!(due.is_some() && !how.success);
             assert_eq!(how.because, Because::Interrupt);
@@ -594,25 +729,32 @@ impl<'g> Checker<'g> {
 
     fn group_due(&self, now: Time, id: TaskId) -> Option<Because> {
         let (task, group, wait) = (self.graph.task(id), &self.groups[&id], self.wait_of(id));
-        let total = task.size.futures();
+        let total = self.size(id);
         let states: Vec<State> = self.ends(id).map(|(state, _)| state).collect();
         let all_done = states.len() == total as usize;
-        let unreached = self.is_refused(task);
+        let unreached = self.is_refused_group(id) || group.shut;
         if group.clock.is_none() && !(all_done && (total > 0 || unreached)) {
-            return None;
+            let leader_is_over = task.each.is_some_and(|it| self.is_over(it));
+            if !self.graph.awaits_members(id) || !leader_is_over && task.when != When::Failure {
+                return None;
+            }
         }
         let late = group.clock.is_some_and(|it| is_late(&wait, it, now));
         if group.overruled && !all_done {
             return late.then_some(Because::Timeout);
         }
         let unwanted = task.when == When::Failure
-            && (total > 0 && states.iter().all(|it| *it == State::Skipped) && all_done
-                || total == 0 && !task.after.iter().any(|it| self.may_have_failed(*it)));
+            && (total > 0
+                && task.each.is_none()
+                && self.graph.members(id).all(|it| self.futures[&NodeId(it)].answer.is_none())
+                && states.iter().all(|it| *it == State::Skipped)
+                && all_done
+                || total == 0 && !task.before().any(|it| self.may_have_failed(*it)));
         if unwanted {
             return Some(Because::AllCompleted);
         }
         let failed = states.iter().filter(|it| it.is_failure() && !task.allow_failure).count();
-        due(wait.return_when, total, &states, failed, late)
+        due(wait.return_when, total, &states, failed, late, true)
     }
 
     fn check_job_return(&self, now: Time, how: &Return) {
@@ -622,14 +764,18 @@ impl<'g> Checker<'g> {
             assert!(self.signals > 0 && !how.success);
             return;
         }
+        let total: u32 = self.inside_tasks().map(|(id, _)| self.size(id)).sum();
+        if total == 0 && self.graph.is_open() {
+            // It asked for nothing, and may have had that before it was known that there is nothing.
+            return;
+        }
         let due = self.job_due(now);
         assert_eq!(Some(how.because), due);
         let polled = how.because != Because::Timeout || self.rests > 0;
         assert!(polled, "a poll lets start what is ready");
-        let unreached = self.inside_tasks().any(|(id, task)| {
-            let dependency = |(_, cause)| matches!(cause, Some(Cause::Dependency(_)));
-            !self.has_own_wait(id) && !task.allow_failure && self.ends(id).any(dependency)
-        });
+        let unreached = self
+            .inside_tasks()
+            .any(|(id, task)| !self.has_own_wait(id) && !task.allow_failure && self.misses_any(id));
         let verdicts = self.inside_tasks().any(|(id, _)| self.failed_by_verdict(id));
         let fault = self.job_failures() > 0 || unreached || verdicts;
         assert_eq!(how.success, verdict(due, fault), "{how:?}");
@@ -637,11 +783,12 @@ impl<'g> Checker<'g> {
 
     fn job_due(&self, now: Time) -> Option<Because> {
         let wait = self.graph.wait();
-        let total = self.inside_tasks().map(|(_, task)| task.size.futures()).sum();
+        let total = self.inside_tasks().map(|(id, _)| self.size(id)).sum();
+        let known = !self.inside_tasks().any(|(id, _)| self.is_unknown(id));
         let states: Vec<State> =
             self.inside_tasks().flat_map(|(id, _)| self.ends(id)).map(|(state, _)| state).collect();
         let late = is_late(wait, Time::ZERO, now);
-        due(wait.return_when, total, &states, self.job_failures(), late)
+        due(wait.return_when, total, &states, self.job_failures(), late, known)
     }
 
     /// The failures that release the job's wait.
@@ -682,10 +829,13 @@ impl<'g> Checker<'g> {
 
     // Look-ups ------------------------------------------------------------------------------------
 
-    fn at_return(&self, id: TaskId, is: impl Fn(State) -> bool) -> bool {
+    fn at_return(&self, id: TaskId, is: impl Fn(NodeId, State) -> bool) -> bool {
         let until = self.groups[&id].returned.map_or(usize::MAX, |(_, step)| step);
-        let members = self.graph.members(id).map(|node| &self.futures[&NodeId(node)]);
-        members.filter(|it| it.step < until).filter_map(|it| it.end).any(|(state, _)| is(state))
+        let members =
+            self.graph.members(id).map(|node| (NodeId(node), &self.futures[&NodeId(node)]));
+        members
+            .filter(|(_, it)| it.step < until)
+            .any(|(node, it)| it.end.is_some_and(|(state, _)| is(node, state)))
     }
 
     fn forgives(&self, id: TaskId) -> bool {
@@ -693,14 +843,11 @@ impl<'g> Checker<'g> {
     }
 
     fn has_own_wait(&self, id: TaskId) -> bool {
-        matches!(self.graph.task(id).size, Size::Group { wait: Some(_), .. })
+        self.graph.task(id).size.wait().is_some()
     }
 
     fn wait_of(&self, id: TaskId) -> Wait {
-        match &self.graph.task(id).size {
-            Size::Group { wait: Some(wait), .. } => wait.clone(),
-            _ => Wait::default(),
-        }
+        self.graph.task(id).size.wait().cloned().unwrap_or_default()
     }
 
     fn inside_tasks(&self) -> impl Iterator<Item = (TaskId, &Task)> {
@@ -747,7 +894,13 @@ fn due(
     states: &[State],
     failed: usize,
     late: bool,
+    known: bool,
 ) -> Option<Because> {
+    // A share of what is not known is out of reach.
+    let of = |amount: Amount| match amount {
+        Amount::Percent(_) if !known => usize::MAX,
+        amount => amount.of(total) as usize,
+    };
     let done = states.len();
     let skipped = states.iter().filter(|it| **it == State::Skipped).count();
     let succeeded = states.iter().filter(|it| **it == State::Succeeded).count();
@@ -758,24 +911,24 @@ fn due(
             (done - skipped, total_futures - skipped, 1, Because::FirstCompleted)
         }
         ReturnWhen::Completed(k) => {
-            (done - skipped, total_futures - skipped, k.of(total) as usize, Because::Completed)
+            (done - skipped, total_futures - skipped, of(k), Because::Completed)
         }
         ReturnWhen::FirstSuccess => {
             (succeeded, total_futures - done + succeeded, 1, Because::FirstSuccess)
         }
         ReturnWhen::Succeeded(k) => {
-            (succeeded, total_futures - done + succeeded, k.of(total) as usize, Because::Succeeded)
+            (succeeded, total_futures - done + succeeded, of(k), Because::Succeeded)
         }
         ReturnWhen::FirstException => (failed, usize::MAX, 1, Because::FirstException),
-        ReturnWhen::Failed(k) => (failed, usize::MAX, k.of(total) as usize, Because::Failed),
+        ReturnWhen::Failed(k) => (failed, usize::MAX, of(k), Because::Failed),
     };
     let asks_successes = matches!(when, ReturnWhen::FirstSuccess | ReturnWhen::Succeeded(_));
     match () {
-        () if total == 0 && asks_successes => Some(Because::Unreachable),
-        () if total == 0 => Some(Because::AllCompleted),
+        () if total == 0 && known && asks_successes => Some(Because::Unreachable),
+        () if total == 0 && known => Some(Because::AllCompleted),
         () if got >= wanted => Some(because),
-        () if possible < wanted => Some(Because::Unreachable),
-        () if done == total_futures => Some(Because::AllCompleted),
+        () if possible < wanted && known => Some(Because::Unreachable),
+        () if done == total_futures && known => Some(Because::AllCompleted),
         () => late.then_some(Because::Timeout),
     }
 }

@@ -6,12 +6,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use jobrun::executor::mock::Obedience;
 use jobrun::graph::{Amount, OnReturn, OnWorkerDeath, ReturnWhen, Wait, When};
 use jobrun::outcome::FailureKind;
+use jobrun::schedule::Answer;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::schedule::sim::{How, Job, TaskSpec, group, one, retries, secs};
+use crate::schedule::sim::{How, Job, TaskSpec, group, one, open, retries, secs};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
@@ -43,9 +44,12 @@ fn jobs() -> impl Strategy<Value = Job> {
     );
     (shape, trouble, guard).prop_map(|((tasks, wait, workers, ahead, seed), trouble, guard)| {
         let (signals, broken, obedience, death, rage) = trouble;
-        let named = tasks.iter().enumerate().map(|(at, (spec, after))| {
+        let named = tasks.iter().enumerate().map(|(at, (spec, after, each))| {
             let mut spec = spec.clone();
             spec.task.name = name(at);
+            if let Some(each) = each.filter(|_| at > 0) {
+                spec = spec.each(&name(each % at));
+            }
             // Edges go back only, so that there is no cycle.
             let mut after: Vec<String> =
                 after.iter().filter(|_| at > 0).map(|pick| name(pick % at.max(1))).collect();
@@ -63,7 +67,8 @@ fn jobs() -> impl Strategy<Value = Job> {
             .ahead(ahead)
             .seed(seed)
             .obedience(obedience)
-            .script(move |name, attempt| end(seed, name, attempt, rage));
+            .script(move |name, attempt| end(seed, name, attempt, rage))
+            .answers(move |name| answer(seed, name));
         // Who sends signals early is served early; most jobs are left alone.
         for at in signals.iter().filter(|at| **at > 4.0) {
             job = job.signal(*at - 5.0);
@@ -95,9 +100,41 @@ fn end(seed: u64, name: &str, attempt: u32, rage: u32) -> (std::time::Duration, 
     (secs((draw % 5) as f64), how)
 }
 
-fn tasks() -> impl Strategy<Value = (TaskSpec, Vec<usize>)> {
+fn answer(seed: u64, name: &str) -> Answer {
+    let mut hasher = DefaultHasher::new();
+    (seed, name).hash(&mut hasher);
+    match hasher.finish() % 6 {
+        0 => Answer::Unclear,
+        1 | 2 => Answer::No,
+        _ => Answer::Yes,
+    }
+}
+
+/// How many futures a task has.
+#[derive(Clone, Debug)]
+enum Width {
+    One,
+    Group(u32),
+    Open(Option<u32>),
+    /// As many as that one, if there is one before.
+    Each(usize),
+}
+
+fn widths() -> impl Strategy<Value = (Width, Option<Wait>)> {
+    let group = prop_oneof![
+        4 => (0_u32..5).prop_map(Width::Group),
+        2 => option::weighted(0.8, 0_u32..4).prop_map(Width::Open),
+        2 => (0_usize..8).prop_map(Width::Each),
+    ];
+    prop_oneof![
+        1 => Just((Width::One, None)),
+        1 => (group, option::of(waits())),
+    ]
+}
+
+fn tasks() -> impl Strategy<Value = (TaskSpec, Vec<usize>, Option<usize>)> {
     let place = (
-        option::weighted(0.4, (0_u32..5, option::of(waits()))),
+        widths(),
         vec(0_usize..8, 0..4),
         select(vec![When::Success, When::Success, When::Success, When::Failure, When::Always]),
         0_u32..2,
@@ -106,6 +143,7 @@ fn tasks() -> impl Strategy<Value = (TaskSpec, Vec<usize>)> {
     );
     let odds = (
         prop::bool::weighted(0.1),
+        prop::bool::weighted(0.15),
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.7),
         option::weighted(0.3, (0_u32..3, (0_u32..3).prop_map(f64::from))),
@@ -113,12 +151,20 @@ fn tasks() -> impl Strategy<Value = (TaskSpec, Vec<usize>)> {
         any::<bool>(),
     );
     (place, odds).prop_map(|((size, after, when, executor, priority, uses), odds)| {
-        let (exclusive, allow_failure, is_call, retry, timeout, by_exit) = odds;
-        let mut spec = match size {
-            None => one(""),
-            Some((members, None)) => group("", members),
-            Some((members, Some(wait))) => group("", members).wait(wait),
+        let (exclusive, asks, allow_failure, is_call, retry, timeout, by_exit) = odds;
+        let (width, wait) = size;
+        let (mut spec, each) = match width {
+            Width::One => (one(""), None),
+            Width::Group(members) => (group("", members), None),
+            Width::Open(members) => (open("", members), None),
+            Width::Each(leader) => (group("", 2), Some(leader)),
         };
+        if let Some(wait) = wait {
+            spec = spec.wait(wait);
+        }
+        if asks {
+            spec = spec.asks();
+        }
         // Memory comes in other amounts than units.
         let uses: Vec<(u32, u64)> =
             uses.iter().map(|&(id, n)| (id, if id == 0 { n } else { n * 30 })).collect();
@@ -142,7 +188,7 @@ fn tasks() -> impl Strategy<Value = (TaskSpec, Vec<usize>)> {
         if let Some(timeout) = timeout {
             spec = spec.timeout(timeout);
         }
-        (spec, after)
+        (spec, after, each)
     })
 }
 

@@ -15,7 +15,7 @@ use jobrun::graph::{
 };
 use jobrun::id::{ExecutorId, NodeId, ResourceId, TaskId};
 use jobrun::outcome::{Cause, Failure, FailureKind, Outcome, Return};
-use jobrun::schedule::{Action, End, Options, Schedule};
+use jobrun::schedule::{Action, Answer, End, Options, Schedule};
 use jobrun::time::Time;
 use jobrun::value::Value;
 use jobrun::work::{Args, Call, Command, Notice, ResultKind, Start, Stop, Work};
@@ -36,10 +36,21 @@ pub fn group(name: &str, members: u32) -> TaskSpec {
     TaskSpec::new(name, Some(members))
 }
 
+/// A task that turns out to be a group of so many while the job runs; `None` if that cannot be found
+/// out.
+pub fn open(name: &str, members: Option<u32>) -> TaskSpec {
+    let mut spec = TaskSpec::new(name, None);
+    spec.task.size = Size::Open { wait: None };
+    spec.grows = members;
+    spec
+}
+
 #[derive(Clone, Debug)]
 pub struct TaskSpec {
     pub task: Task,
     after: Vec<String>,
+    each: Option<String>,
+    grows: Option<u32>,
 }
 
 impl TaskSpec {
@@ -62,11 +73,23 @@ impl TaskSpec {
             timeout: None,
             grace: secs(5.0),
         };
-        Self { task, after: Vec::new() }
+        Self { task, after: Vec::new(), each: None, grows: None }
     }
 
     pub fn after(mut self, names: &[&str]) -> Self {
         self.after = names.iter().map(|&name| name.to_owned()).collect();
+        self
+    }
+
+    /// A group that follows the futures of another task, one by one.
+    pub fn each(mut self, name: &str) -> Self {
+        self.each = Some(name.to_owned());
+        self
+    }
+
+    /// Its futures have a condition. See [`Job::answers`].
+    pub fn asks(mut self) -> Self {
+        self.task.asks = true;
         self
     }
 
@@ -76,8 +99,10 @@ impl TaskSpec {
     }
 
     pub fn wait(mut self, own: Wait) -> Self {
-        if let Size::Group { wait, .. } = &mut self.task.size {
-            *wait = Some(own);
+        match &mut self.task.size {
+            Size::Group { wait, .. } | Size::Open { wait } => *wait = Some(own),
+            // It becomes a group as soon as it is known whom it follows.
+            Size::One => self.task.size = Size::Open { wait: Some(own) },
         }
         self
     }
@@ -125,12 +150,23 @@ impl TaskSpec {
     fn line(&self) -> String {
         let it = &self.task;
         let mut line = format!(
-            "{} {:?} after {:?} {:?} on {} uses {:?} retry {}",
-            it.name, it.size, self.after, it.when, it.executor.0, it.uses, it.retry.count
+            "{} {:?} grows {:?} after {:?} each {:?} {:?} on {} uses {:?} retry {}",
+            it.name,
+            it.size,
+            self.grows,
+            self.after,
+            self.each,
+            it.when,
+            it.executor.0,
+            it.uses,
+            it.retry.count
         );
-        for (word, holds) in
-            [("call", it.call), ("exclusive", it.exclusive), ("allow_failure", it.allow_failure)]
-        {
+        for (word, holds) in [
+            ("call", it.call),
+            ("exclusive", it.exclusive),
+            ("allow_failure", it.allow_failure),
+            ("asks", it.asks),
+        ] {
             line += if holds { " " } else { " not " };
             line += word;
         }
@@ -171,6 +207,7 @@ pub enum How {
 }
 
 type Script = Arc<dyn Fn(&str, u32) -> (Duration, How)>;
+type Oracle = Arc<dyn Fn(&str) -> Answer>;
 
 #[derive(Clone)]
 pub struct Job {
@@ -183,6 +220,7 @@ pub struct Job {
     guard: Guard,
     special: BTreeMap<(String, u32), (Duration, How)>,
     script: Option<Script>,
+    oracle: Oracle,
     signals: Vec<f64>,
     breaks: Vec<(f64, u32)>,
 }
@@ -200,6 +238,7 @@ impl Job {
             guard: Guard::default(),
             special: BTreeMap::new(),
             script: None,
+            oracle: Arc::new(|_| Answer::Yes),
             signals: Vec::new(),
             breaks: Vec::new(),
         }
@@ -280,6 +319,12 @@ impl Job {
         self
     }
 
+    /// What comes of conditions.
+    pub fn answers(mut self, oracle: impl Fn(&str) -> Answer + 'static) -> Self {
+        self.oracle = Arc::new(oracle);
+        self
+    }
+
     /// The user sends a signal: the first interrupts, the second kills.
     pub fn signal(mut self, seconds: f64) -> Self {
         self.signals.push(seconds);
@@ -296,18 +341,22 @@ impl Job {
             let at = self.tasks.iter().position(|it| it.task.name == *name);
             TaskId(at.unwrap_or_else(|| panic!("no task {name}")) as u32)
         };
-        let tasks = self.tasks.iter().map(|spec| {
+        let mut tasks: Vec<Task> = Vec::new();
+        for spec in &self.tasks {
             let mut task = spec.task.clone();
             task.after = spec.after.iter().map(id).collect();
-            task
-        });
-        Graph::new(
-            tasks.collect(),
-            self.executors.clone(),
-            self.resources.clone(),
-            self.wait.clone(),
-        )
-        .expect("the graph is valid")
+            task.each = spec.each.as_ref().map(id);
+            if let Some(each) = task.each {
+                let wait = task.size.wait().cloned();
+                task.size = match tasks[each.index()].size {
+                    Size::Open { .. } => Size::Open { wait },
+                    ref other => Size::Group { members: other.futures(), wait },
+                };
+            }
+            tasks.push(task);
+        }
+        Graph::new(tasks, self.executors.clone(), self.resources.clone(), self.wait.clone())
+            .expect("the graph is valid")
     }
 
     /// Runs the job to its end, checking every step, and tells what happened.
@@ -325,7 +374,7 @@ impl Job {
             let notice = Notice::Broken { executor, message: String::new() };
             mock.arrange(Time::ZERO.after(secs(at)), notice);
         }
-        Sim::new(&graph, self.options, mock).run()
+        Sim::new(self, &graph, mock).run()
     }
 
     fn play(&self, graph: &Graph, start: &Start) -> (Duration, Outcome) {
@@ -370,6 +419,7 @@ fn executor(name: &str, max_workers: u32, on_worker_death: OnWorkerDeath) -> Exe
 
 /// The driver.
 struct Sim<'g, 's> {
+    job: &'g Job,
     graph: &'g Graph,
     schedule: Schedule<'g>,
     mock: Mock<'s>,
@@ -383,7 +433,8 @@ struct Sim<'g, 's> {
 }
 
 impl<'g, 's> Sim<'g, 's> {
-    fn new(graph: &'g Graph, options: Options, mock: Mock<'s>) -> Self {
+    fn new(job: &'g Job, graph: &'g Graph, mock: Mock<'s>) -> Self {
+        let options = job.options;
         let executors = (0..graph.executors().len() as u32).map(ExecutorId);
         let guarded: Vec<ExecutorId> = executors.filter(|id| mock.is_guarded(*id)).collect();
         let mut schedule = Schedule::new(graph, options);
@@ -391,6 +442,7 @@ impl<'g, 's> Sim<'g, 's> {
             schedule.guard(*id);
         }
         Self {
+            job,
             graph,
             schedule,
             mock,
@@ -449,6 +501,8 @@ impl<'g, 's> Sim<'g, 's> {
     fn act(&mut self, action: &Action) {
         match action {
             Action::Start { node, attempt, .. } => self.start(*node, *attempt),
+            Action::Question { node } => self.answer(*node),
+            Action::Expand { task } => self.expand(*task),
             Action::Stop { node, attempt, how } => self.mock.stop(*node, *attempt, *how),
             Action::Ask { executor } if self.mock.ask(*executor) => self.permit(*executor),
             Action::Forgo { executor } => self.mock.forgo(*executor),
@@ -474,6 +528,22 @@ impl<'g, 's> Sim<'g, 's> {
             live: false,
             span: tracing::Span::none(),
         });
+    }
+
+    fn answer(&mut self, node: NodeId) {
+        let answer = (self.job.oracle)(&self.graph.name(node).to_string());
+        self.checker.answered(node, answer);
+        self.schedule.answered(self.mock.now(), node, answer);
+    }
+
+    fn expand(&mut self, task: TaskId) {
+        let members = self.job.tasks[task.index()].grows;
+        self.graph.grow(task, members.unwrap_or(1)).expect("there is room");
+        self.checker.grew(self.mock.now(), task, members.is_some());
+        match members {
+            Some(_) => self.schedule.expanded(self.mock.now(), task),
+            None => self.schedule.not_expanded(self.mock.now(), task),
+        }
     }
 
     fn permit(&mut self, executor: ExecutorId) {
@@ -561,6 +631,8 @@ impl<'g, 's> Sim<'g, 's> {
                 words.extend(ahead.then(|| "ahead".to_owned()));
                 words.join(" ")
             }
+            Action::Question { node } => format!("ask about {}", name(*node)),
+            Action::Expand { task } => format!("expand {}", self.graph.task(*task).name),
             Action::Stop { node, how: Stop::Recall, .. } => format!("recall {}", name(*node)),
             Action::Stop { node, how: Stop::Stop, .. } => format!("stop {}", name(*node)),
             Action::Stop { node, how: Stop::Kill, .. } => format!("kill {}", name(*node)),

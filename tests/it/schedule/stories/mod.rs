@@ -3,6 +3,7 @@
 
 mod edges;
 mod ends;
+mod growth;
 mod limits;
 mod permits;
 mod retries;

@@ -1,6 +1,8 @@
 //! A compiled job: the graph, and for each task what its futures do, with templates still to be
 //! filled in. Made by `compile` alone; knows neither the manifest it came from nor who runs it.
 
+mod matrix;
+
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use crate::ledger::Ledger;
 use crate::template::Template;
 use crate::value::Value;
 use crate::work::ResultKind;
+
+pub use matrix::{Matrix, product};
 
 /// A job that can be run.
 #[derive(Clone, Debug)]
@@ -59,6 +63,10 @@ pub struct Spec {
     pub action: Action,
     /// The items of a group; `None` for a plain task.
     pub items: Option<Items>,
+    /// What must be true of a future when all it is after is done, or it is skipped.
+    pub condition: Option<Template>,
+    /// What yields the items of a group that is open.
+    pub expansion: Option<Template>,
 }
 
 /// What a task or a callback does.
@@ -131,6 +139,8 @@ pub enum Items {
     },
     /// These.
     List(Vec<Value>),
+    /// The combinations of these.
+    Matrix(Matrix),
     /// For each future the result of its counterpart in the task that is followed.
     Each,
     /// These, as soon as they are known: what `map` yields while the job runs.
@@ -143,6 +153,7 @@ impl Items {
         match self {
             Self::Range { len, .. } => *len as usize,
             Self::List(items) => items.len(),
+            Self::Matrix(matrix) => matrix.len(),
             Self::Each => 0,
             Self::Open(items) => items.get().map_or(0, Vec::len),
         }
@@ -159,8 +170,31 @@ impl Items {
             Self::Range { start, step, len } => (index < *len)
                 .then(|| Value::Int(i128::from(*start) + i128::from(*step) * i128::from(index))),
             Self::List(items) => items.get(index as usize).cloned(),
+            Self::Matrix(matrix) => matrix.get(index),
             Self::Each => None,
             Self::Open(items) => items.get()?.get(index as usize).cloned(),
+        }
+    }
+
+    /// Where an item is among those that are known before the run.
+    pub fn positions(&self, item: &Value) -> Vec<u32> {
+        match self {
+            Self::Range { start, step, len } => {
+                let (start, step) = (i128::from(*start), i128::from(*step));
+                let ahead = item.as_int().and_then(|item| item.checked_sub(start));
+                let steps = ahead.filter(|ahead| ahead % step == 0).map(|ahead| ahead / step);
+                let place = steps.and_then(|steps| u32::try_from(steps).ok());
+                place.filter(|place| place < len).into_iter().collect()
+            }
+            Self::List(items) => {
+                let found = items.iter().enumerate().filter(|(_, other)| *other == item);
+                found.map(|(place, _)| place as u32).collect()
+            }
+            Self::Matrix(matrix) => {
+                let is_it = |place: &u32| matrix.get(*place).as_ref() == Some(item);
+                (0..matrix.len() as u32).filter(is_it).collect()
+            }
+            Self::Each | Self::Open(_) => Vec::new(),
         }
     }
 }
@@ -303,6 +337,12 @@ impl Job {
     /// What a task does.
     pub fn spec(&self, task: TaskId) -> &Spec {
         &self.specs[task.index()]
+    }
+
+    /// The job for one run: where it grows while it runs, one of its own.
+    #[must_use]
+    pub fn for_a_run(self: &Arc<Self>) -> Arc<Self> {
+        if self.graph.is_open() { Arc::new(Self::clone(self)) } else { Arc::clone(self) }
     }
 
     /// How an executor is set up.
