@@ -40,7 +40,7 @@ fn forms(secret: &str) -> Vec<String> {
     let code = |c: char| {
         let mut units = [0; 2];
         let units = c.encode_utf16(&mut units).iter();
-        units.map(|unit| format!("\\u{unit:04x}")).collect::<String>()
+        units.fold(String::new(), |text, unit| text + &format!("\\u{unit:04x}"))
     };
     let ascii = json.chars().map(|c| if c.is_ascii() { c.to_string() } else { code(c) }).collect();
     let active = |c: char| if "<>&".contains(c) { code(c) } else { c.to_string() };
