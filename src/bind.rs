@@ -3,12 +3,14 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::id::{NodeId, ResourceId, TaskId};
 use crate::job::{Action, ArgsSpec, CallbackAction, CommandSpec, Job, Place, ProgramSpec};
 use crate::ledger::Ledger;
+use crate::mask::Masker;
 use crate::outcome::{Failure, FailureKind};
 use crate::template::{Scope, Template, TemplateError};
 use crate::value::Value;
@@ -47,6 +49,8 @@ pub struct Occasion<'a> {
     pub traceparent: &'a str,
     /// Where the callback is declared.
     pub place: Place,
+    /// What covers secrets: in all that a receiver is told beside what the keys of the callback say.
+    pub masker: &'a Masker,
 }
 
 /// Binds the nodes of one job in one run.
@@ -133,7 +137,9 @@ impl<'a> Binder<'a> {
         occasion: &Occasion<'_>,
         ledger: &Ledger,
     ) -> Result<CallbackWork, String> {
+        let masker = occasion.masker;
         let item = occasion.node.and_then(|node| self.job.item(node, ledger));
+        let item = item.map(|item| masker.value(&item).unwrap_or(item));
         let scope =
             Scope { future: Some(occasion.payload), ..self.scope(occasion.node, item.as_ref()) };
         let dir = self.job.origin.included_dir(occasion.place);
@@ -147,6 +153,11 @@ impl<'a> Binder<'a> {
             CallbackAction::Do(Action::Run(command)) => {
                 let mut facts = self.facts(occasion.node, item.as_ref(), occasion.traceparent);
                 facts.push(var("JOBRUN_STATE", occasion.state));
+                if !masker.is_none() {
+                    for (_, value) in &mut facts {
+                        cover(value, masker);
+                    }
+                }
                 let mut command = self.command(command, &scope, facts, dir)?;
                 command.stdin.get_or_insert_with(|| occasion.payload.to_string().into_bytes());
                 Ok(CallbackWork::Run(command))
@@ -339,6 +350,10 @@ fn short(value: &Value) -> String {
 
 fn in_key(key: impl fmt::Display) -> impl FnOnce(TemplateError) -> String {
     move |error| format!("{key}: {error}")
+}
+
+fn cover(value: &mut OsString, masker: &Masker) {
+    *value = OsString::from_vec(masker.bytes(value.as_bytes()).into_owned());
 }
 
 fn var(name: &str, value: &str) -> (OsString, OsString) {

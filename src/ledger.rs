@@ -1,6 +1,8 @@
 //! What is known of every node of a run: state, times, result, failure, output. Dense vectors by
-//! node, written by the driver alone and read by everybody.
+//! node, written by the driver alone and read by everybody: secrets are covered in all of it but in
+//! what [`Ledger::result`] gives.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::graph::Graph;
@@ -25,7 +27,7 @@ pub struct Record {
     pub started: Time,
     /// When it ended.
     pub ended: Time,
-    /// What it left; null if it left nothing.
+    /// What it left, with secrets covered; null if it left nothing.
     pub result: Value,
     /// What most futures do not have.
     pub detail: Option<Box<Detail>>,
@@ -119,6 +121,8 @@ pub struct JobReturn {
 #[derive(Debug)]
 pub struct Ledger {
     records: Vec<Record>,
+    /// The results in which secrets were covered, as they were.
+    secret_results: HashMap<NodeId, Value>,
     /// The futures that are done, in the order in which they ended.
     pub completion: Vec<NodeId>,
     /// How each group's wait returned, by task.
@@ -142,6 +146,7 @@ impl Ledger {
     pub fn new(graph: &Graph) -> Self {
         Self {
             records: vec![Record::default(); graph.node_count()],
+            secret_results: HashMap::new(),
             completion: Vec::new(),
             groups: vec![None; graph.tasks().len()],
             returned: None,
@@ -161,6 +166,18 @@ impl Ledger {
     /// What is known of a node.
     pub fn record(&self, node: NodeId) -> &Record {
         &self.records[node.index()]
+    }
+
+    /// What a future left, as it left it, secrets included: for other tasks and for the program that runs
+    /// the job. What is shown is in its record.
+    pub fn result(&self, node: NodeId) -> &Value {
+        self.secret_results.get(&node).unwrap_or(&self.record(node).result)
+    }
+
+    /// Keeps a result that is not to be shown, and what is shown in its place.
+    pub fn set_secret_result(&mut self, node: NodeId, result: Value, shown: Value) {
+        self.secret_results.insert(node, result);
+        self.record_mut(node).result = shown;
     }
 
     /// The record of a node, to be written by the driver.

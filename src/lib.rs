@@ -59,6 +59,7 @@ pub mod job;
 pub mod ledger;
 pub mod lint;
 pub mod manifest;
+pub mod mask;
 pub mod measure;
 pub mod outcome;
 pub mod plan;

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use crate::mask::Masker;
+
 /// So many runs keep their files, this one included.
 const KEPT_RUNS: usize = 20;
 
@@ -24,6 +26,7 @@ const MAX_SAME_NAMES: u32 = 1000;
 #[derive(Clone, Debug)]
 pub struct RunDir {
     inner: Arc<Inner>,
+    masker: Masker,
 }
 
 #[derive(Debug)]
@@ -55,14 +58,28 @@ impl RunDir {
     }
 
     fn with_state(state: Option<PathBuf>, run_id: &str) -> Self {
-        Self { inner: Arc::new(Inner { state, run: encode(run_id), made: Mutex::new(None) }) }
+        let inner = Inner { state, run: encode(run_id), made: Mutex::new(None) };
+        Self { inner: Arc::new(inner), masker: Masker::none() }
+    }
+
+    /// The same folder, for files in which secrets are covered.
+    #[must_use]
+    pub fn masked(mut self, masker: Masker) -> Self {
+        self.masker = masker;
+        self
+    }
+
+    /// What covers secrets: whatever is written to a file goes through it.
+    pub fn masker(&self) -> &Masker {
+        &self.masker
     }
 
     /// The same run, for a thread that shares no descriptors with others.
     #[must_use]
     pub fn apart(&self) -> Self {
         let (state, run) = (self.inner.state.clone(), self.inner.run.clone());
-        Self { inner: Arc::new(Inner { state, run, made: Mutex::new(None) }) }
+        let inner = Inner { state, run, made: Mutex::new(None) };
+        Self { inner: Arc::new(inner), masker: self.masker.clone() }
     }
 
     /// Makes a new file and says where it is. `name` may be anything, such as the name of a future:
@@ -76,7 +93,7 @@ impl RunDir {
     /// When the folder or the file cannot be made, or the folder belongs to another user.
     pub fn file(&self, name: &str) -> io::Result<(File, PathBuf)> {
         let folder = self.inner.folder()?;
-        let name = encode(name);
+        let name = encode(&self.masker.text(name));
         for number in 0..MAX_SAME_NAMES {
             let path = match number {
                 0 => folder.join(&name),
@@ -88,6 +105,19 @@ impl RunDir {
             }
         }
         Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("too many files named {name}")))
+    }
+
+    /// Makes a file that nobody else can open, to be written and read back: it is gone with its
+    /// descriptor. What is in it need not be covered.
+    ///
+    /// # Errors
+    ///
+    /// As [`file`](Self::file).
+    pub fn nameless(&self) -> io::Result<File> {
+        let (_, path) = self.file("nameless")?;
+        let opened = OpenOptions::new().read(true).write(true).open(&path);
+        fs::remove_file(&path)?;
+        opened
     }
 }
 

@@ -14,10 +14,11 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use crate::exit::Exit;
-use crate::graph::{self, Amount, Name, OnReturn, ReturnWhen};
+use crate::graph::{self, Amount, OnReturn, ReturnWhen};
 use crate::id::{NodeId, TaskId};
 use crate::job::{Job, Origin, Place, Trigger};
 use crate::ledger::{CallbackRecord, Ledger, Record};
+use crate::mask::Masker;
 use crate::measure::{self, Counts};
 use crate::outcome::{Captured, Cause, Failure, FailureKind};
 use crate::time::Time;
@@ -37,22 +38,70 @@ pub struct RunView<'a> {
     pub run_id: &'a str,
     /// When the run started, by the wall clock.
     pub started_at: SystemTime,
+    /// What covers secrets. In the ledger they are covered; what is shown of the job goes through here.
+    pub masker: &'a Masker,
+}
+
+/// The name of a node, as it may be shown.
+#[derive(Clone, Copy)]
+pub struct Name<'a> {
+    name: graph::Name<'a>,
+    masker: &'a Masker,
+}
+
+impl<'a> Name<'a> {
+    /// The name of a node of `job`, in which `masker` covers secrets.
+    pub fn new(job: &'a Job, node: NodeId, masker: &'a Masker) -> Self {
+        Self { name: job.graph.name(node), masker }
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.masker.is_none() {
+            return self.name.fmt(f);
+        }
+        f.pad(&self.masker.text(&self.name.to_string()))
+    }
 }
 
 impl<'a> RunView<'a> {
+    /// Text as it may be shown. To be asked again for what lost characters on its way, such as terminal
+    /// escapes: a secret may have been in pieces before.
+    pub fn shown<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.masker.text(text)
+    }
+
     /// The name of a node.
     pub fn name(&self, node: NodeId) -> Name<'a> {
-        self.job.graph.name(node)
+        Name::new(self.job, node, self.masker)
     }
 
     /// The name of a task.
-    pub fn task_name(&self, task: TaskId) -> &'a str {
-        &self.job.graph.task(task).name
+    pub fn task_name(&self, task: TaskId) -> Cow<'a, str> {
+        self.shown(&self.job.graph.task(task).name)
+    }
+
+    /// The name of the executor that a task runs on.
+    pub fn executor_name(&self, task: TaskId) -> Cow<'a, str> {
+        let graph = &self.job.graph;
+        self.shown(&graph.executor(graph.task(task).executor).name)
+    }
+
+    /// The name of the job.
+    pub fn job_name(&self) -> Cow<'a, str> {
+        self.shown(&self.job.name)
+    }
+
+    /// The manifest, as the user named it.
+    pub fn manifest(&self) -> Option<Cow<'a, str>> {
+        self.job.origin.manifest.as_deref().map(|manifest| self.shown(manifest))
     }
 
     /// The item of a future; `None` for one of a plain task.
     pub fn item(&self, node: NodeId) -> Option<Value> {
-        self.job.item(node, self.ledger)
+        let item = self.job.item(node, self.ledger)?;
+        Some(self.masker.value(&item).unwrap_or(item))
     }
 
     /// What is known of a node.
@@ -82,8 +131,8 @@ impl<'a> RunView<'a> {
 /// What a report starts with: the job, and how its run ended.
 #[derive(Serialize, JsonSchema)]
 pub struct Head<'a> {
-    job: &'a str,
-    manifest: Option<&'a str>,
+    job: Cow<'a, str>,
+    manifest: Option<Cow<'a, str>>,
     manifest_hash: &'a str,
     run_id: &'a str,
     /// The version of jobrun.
@@ -161,8 +210,8 @@ pub struct GroupEnd<'a> {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Group")]
 pub struct GroupShape<'a> {
-    name: &'a str,
-    task: &'a str,
+    name: Cow<'a, str>,
+    task: Cow<'a, str>,
     #[serde(flatten)]
     end: GroupEnd<'a>,
     returned_after: Option<f64>,
@@ -174,13 +223,13 @@ pub struct GroupShape<'a> {
 #[schemars(rename = "Future")]
 pub struct FutureShape<'a> {
     name: Text<Name<'a>>,
-    task: &'a str,
+    task: Cow<'a, str>,
     /// Its place in the group; null for a plain task.
     index: Option<u32>,
     /// The item it was made for.
     #[schemars(with = "serde_json::Value")]
     item: Option<Cow<'a, Value>>,
-    executor: &'a str,
+    executor: Cow<'a, str>,
     /// The worker of the last attempt, counted from 1; null if it never ran.
     worker: Option<u32>,
     #[schemars(extend("enum" = [
@@ -194,7 +243,7 @@ pub struct FutureShape<'a> {
     exit_code: Option<i32>,
     signal: Option<i32>,
     /// The tasks it is after.
-    after: Vec<&'a str>,
+    after: Vec<Cow<'a, str>>,
     /// When its last attempt started; null if it never ran.
     started: Option<f64>,
     /// How long its last attempt ran.
@@ -286,8 +335,8 @@ pub fn head<'a>(run: &RunView<'a>) -> Head<'a> {
     let finished =
         ended.and_then(|end| run.started_at.checked_add(end.since(Time::ZERO)).map(calendar));
     Head {
-        job: &run.job.name,
-        manifest: run.job.origin.manifest.as_deref(),
+        job: run.job_name(),
+        manifest: run.manifest(),
         manifest_hash: &run.job.origin.hash,
         run_id: run.run_id,
         jobrun: env!("CARGO_PKG_VERSION"),
@@ -335,11 +384,11 @@ pub fn future<'a>(run: &RunView<'a>, node: NodeId) -> FutureShape<'a> {
     let detail = record.detail.as_deref();
     let task = graph.task(graph.task_of(node));
     FutureShape {
-        name: Text(graph.name(node)),
-        task: &task.name,
+        name: Text(run.name(node)),
+        task: run.task_name(graph.task_of(node)),
         index: graph.index_in_group(node),
         item: run.item(node).map(Cow::Owned),
-        executor: &graph.executor(task.executor).name,
+        executor: run.executor_name(graph.task_of(node)),
         worker: (record.worker > 0).then_some(record.worker),
         state: record.state.word(),
         result: Cow::Borrowed(&record.result),

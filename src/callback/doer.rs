@@ -12,6 +12,7 @@ use tracing::Span;
 use super::post::{post, timed_out};
 use crate::functions::{Context, Functions, Token};
 use crate::inbox::Sender;
+use crate::mask::Masker;
 use crate::outcome::Outcome;
 use crate::rundir::RunDir;
 use crate::supervise::{ChildEnd, ChildEvent, Children, How, Request};
@@ -27,6 +28,7 @@ pub(super) struct Doer {
     functions: Functions,
     run_id: String,
     dir: PathBuf,
+    masker: Masker,
     /// Made when there is a first command.
     children: Option<Children>,
 }
@@ -39,7 +41,12 @@ impl Doer {
         dir: &Path,
     ) -> Self {
         let (run_id, dir) = (run_id.to_owned(), dir.to_owned());
-        Self { sender, functions, run_id, dir, children: None }
+        Self { sender, functions, run_id, dir, masker: Masker::none(), children: None }
+    }
+
+    /// Covers secrets in files and errors.
+    pub(super) fn mask(&mut self, masker: Masker) {
+        self.masker = masker;
     }
 
     /// Starts one; its end is told once.
@@ -60,7 +67,9 @@ impl Doer {
             CallbackWork::Run(command) => self.run(key, name, command, timeout),
             CallbackWork::Call(call) => return self.call(key, name, call, timeout, span),
             CallbackWork::Post { url, headers, body } => {
-                return self.on_thread(key, span, move || post(&url, &headers, &body, timeout));
+                let masker = self.masker.clone();
+                return self
+                    .on_thread(key, span, move || post(&url, &headers, &body, timeout, &masker));
             }
         }
         Ok(())
@@ -81,14 +90,15 @@ impl Doer {
         // What it prints is of interest only if it fails.
         command.result = ResultKind::None;
         let children = self.children.get_or_insert_with(|| {
-            let sender = self.sender.clone();
+            let (sender, masker) = (self.sender.clone(), self.masker.clone());
+            let files = RunDir::new(&self.run_id).masked(masker.clone());
             let sink = move |key, event| {
-                if let Some(notice) = child_notice(key, event) {
+                if let Some(notice) = child_notice(key, event, &masker) {
                     // Nobody listens once the run has ended.
                     sender.send(notice);
                 }
             };
-            Children::new(Clock::start(), RunDir::new(&self.run_id), Arc::new(sink))
+            Children::new(Clock::start(), files, Arc::new(sink))
         });
         children.start(Request {
             key,
@@ -160,7 +170,7 @@ fn notice(key: u64, ended: Result<(), String>, elapsed: Duration) -> Notice {
     Notice::Callback { key, error: ended.err(), elapsed }
 }
 
-fn child_notice(key: u64, event: ChildEvent) -> Option<Notice> {
+fn child_notice(key: u64, event: ChildEvent, masker: &Masker) -> Option<Notice> {
     match event {
         ChildEvent::Started { .. } | ChildEvent::Output { .. } => None,
         ChildEvent::Warning(message) => Some(Notice::Warning(message)),
@@ -169,13 +179,13 @@ fn child_notice(key: u64, event: ChildEvent) -> Option<Notice> {
         }
         ChildEvent::Ended(end) => {
             let elapsed = end.ended.since(end.started);
-            Some(notice(key, child_ended(&end), elapsed))
+            Some(notice(key, child_ended(&end, masker), elapsed))
         }
     }
 }
 
 /// An error names the last line that the command wrote to its standard error.
-fn child_ended(end: &ChildEnd) -> Result<(), String> {
+fn child_ended(end: &ChildEnd, masker: &Masker) -> Result<(), String> {
     if let How::TimedOut(limit) = &end.how {
         return Err(timed_out(*limit));
     }
@@ -184,7 +194,9 @@ fn child_ended(end: &ChildEnd) -> Result<(), String> {
         Outcome::Cancelled => return Err("the run was stopped".to_owned()),
         Outcome::Failed(failure) | Outcome::TimedOut(failure) => failure.message,
     };
-    let stderr = String::from_utf8_lossy(&end.child.stderr.kept);
+    // Before it is cut: a piece of a secret could not be told.
+    let stderr = masker.bytes(&end.child.stderr.kept);
+    let stderr = String::from_utf8_lossy(&stderr);
     let last = stderr.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim);
     let short = |line: &str| line.chars().take(200).collect::<String>();
     Err(last.map_or(failure.clone(), |line| format!("{failure}: {}", short(line))))

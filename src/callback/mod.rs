@@ -22,6 +22,7 @@ use crate::functions::Functions;
 use crate::inbox::Sender;
 use crate::job::Job;
 use crate::ledger::CallbackRecord;
+use crate::mask::Masker;
 use crate::outcome::{Return, State};
 use crate::shape::{self, RunView};
 use crate::traceparent::Trace;
@@ -82,6 +83,14 @@ impl<'a> Callbacks<'a> {
         self
     }
 
+    /// Covers secrets in what callbacks are handed beside what their own keys say, and in what they
+    /// leave.
+    #[must_use]
+    pub fn masked(mut self, masker: Masker) -> Self {
+        self.doer.mask(masker);
+        self
+    }
+
     /// Takes note of what is due after an event.
     pub fn observe(&mut self, event: &Stamped, run: &RunView<'_>) {
         self.queue.observe(&event.event, run);
@@ -112,10 +121,12 @@ impl<'a> Callbacks<'a> {
             state,
             traceparent: &self.trace.of_callback(due.key),
             place: callback.place,
+            masker: run.masker,
         };
         let step = match self.binder.bind_callback(&callback.action, &occasion, run.ledger) {
             Err(error) => self.failed(&due, error),
             Ok(CallbackWork::Log(message)) => {
+                let message = run.masker.owned(message);
                 self.queue.ended(due.key);
                 let span = self.span(run, &due);
                 span.record("state", State::Succeeded.word());
@@ -197,7 +208,8 @@ fn payload(run: &RunView<'_>, due: &Due) -> (Value, &'static str) {
 
 /// What its files and threads are called.
 fn name(run: &RunView<'_>, due: &Due) -> String {
-    let of = due.node.map_or_else(|| run.job.name.clone(), |node| run.name(node).to_string());
+    let of =
+        due.node.map_or_else(|| run.job_name().into_owned(), |node| run.name(node).to_string());
     format!("{of}-{}-{}", due.on.word(), due.callback)
 }
 

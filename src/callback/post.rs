@@ -5,6 +5,8 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::Uri;
 
+use crate::mask::Masker;
+
 /// So much of an answer is read.
 const MAX_ANSWER: u64 = 64 * 1024;
 
@@ -17,13 +19,14 @@ pub(super) fn post(
     headers: &[(String, String)],
     body: &[u8],
     timeout: Duration,
+    masker: &Masker,
 ) -> Result<(), String> {
     let uri: Uri = url.parse().map_err(|error| format!("the address is not valid: {error}"))?;
     let host = uri.host().unwrap_or("the address").to_owned();
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(format!("{host}: only http and https are known"));
     }
-    send(uri, headers, body, timeout)
+    send(uri, headers, body, timeout, masker)
         .map_err(|error| match error {
             ureq::Error::Timeout(_) => timed_out(timeout),
             other => format!("{host}: {other}"),
@@ -41,6 +44,7 @@ fn send(
     headers: &[(String, String)],
     body: &[u8],
     timeout: Duration,
+    masker: &Masker,
 ) -> Result<Result<(), String>, ureq::Error> {
     let agent: Agent = Agent::config_builder()
         .timeout_global(Some(timeout))
@@ -63,6 +67,8 @@ fn send(
     }
     let answer = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
     let answer = answer.unwrap_or_default();
+    // Before it is cut: a piece of a secret could not be told.
+    let answer = masker.bytes(&answer);
     let first = String::from_utf8_lossy(&answer);
     let first = first.lines().next().unwrap_or_default().trim();
     let first: String = first.chars().take(200).collect();

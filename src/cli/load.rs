@@ -14,6 +14,7 @@ use crate::functions::Functions;
 use crate::graph::ReturnWhen;
 use crate::job::Job;
 use crate::manifest;
+use crate::mask::Masker;
 
 /// The file that is looked for where none is named.
 const DEFAULT: &str = "jobrun.toml";
@@ -135,6 +136,16 @@ impl Problem {
             }
         };
         code.code()
+    }
+
+    /// The same without secrets.
+    #[must_use]
+    pub fn covered(self, masker: &Masker) -> Self {
+        match self {
+            Self::Words(message) => Self::Words(masker.owned(message)),
+            Self::Manifest(rendered, count) => Self::Manifest(masker.owned(rendered), count),
+            Self::Work(message) => Self::Work(masker.owned(message)),
+        }
     }
 
     /// It in a few words.

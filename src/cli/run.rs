@@ -14,9 +14,12 @@ use crate::functions::Functions;
 use crate::guard::{self, Containment, Split};
 use crate::inbox::Inbox;
 use crate::job::Job;
+use crate::mask::Masker;
 use crate::report::console::{self, Console};
 use crate::report::events::Events;
+use crate::report::log::Stderr;
 use crate::report::{AtEnd, Format, json};
+use crate::run::secrets::Secrets;
 use crate::run::{Finished, Runner};
 use crate::work::Notice;
 
@@ -47,9 +50,12 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
         || {
             let color = colored(options.color);
             let job = Arc::new(load::job(target, &options.changes, color, functions)?);
-            log(options);
             let runner = Runner::new(&job).functions(functions.clone()).inbox(inbox);
+            announce(runner.secrets());
+            let masker = runner.secrets().masker().clone();
+            log(options, &masker);
             let code = carry_out(runner, &job, reports, options);
+            let code = code.map_err(|problem| problem.covered(&masker));
             if guarded {
                 // The guard ends what is left. Letting go of a large job value by value, and waking
                 // the main thread to do nothing, would only take time.
@@ -133,9 +139,21 @@ fn console_options(options: &RunOptions, stdout_is_taken: bool) -> console::Opti
     }
 }
 
+/// Tells GitHub's runner of the secrets, so that it covers them too, whoever shows them.
+fn announce(secrets: &Secrets) {
+    if std::env::var_os("GITHUB_ACTIONS").is_none_or(|value| value != "true") {
+        return;
+    }
+    for line in secrets.lines() {
+        // A command is one line, and a percent sign begins the code of a character.
+        let line = String::from_utf8_lossy(line).replace('%', "%25").replace('\r', "%0D");
+        tell(&format!("::add-mask::{line}"));
+    }
+}
+
 /// Spans and events go to standard error if somebody asked for them: by `--log-format`, or by
 /// `RUST_LOG`, which also says how much.
-fn log(options: &RunOptions) {
+fn log(options: &RunOptions, masker: &Masker) {
     let asked = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     if options.log_format.is_none() && asked.is_none() {
         return;
@@ -148,9 +166,10 @@ fn log(options: &RunOptions) {
         }
         .to_owned()
     });
+    let masker = masker.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(io::stderr)
+        .with_writer(move || Stderr::new(masker.clone()))
         .with_ansi(colored(options.color));
     // An embedding program may have set its own; then that is the one that counts.
     let _ = match options.log_format {

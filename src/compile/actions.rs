@@ -277,12 +277,8 @@ pub(super) fn environment(
 ) -> Vec<(String, Template)> {
     let mut env = Vec::with_capacity(variables.iter().len());
     for (name, value) in variables.iter() {
-        if name.is_empty() || name.contains(['=', '\0']) {
-            let message = format!("`{}` cannot be the name of a variable", name.escape_debug());
-            let fault = Diagnostic::error("bad-name", message)
-                .at(value.key_range())
-                .hint("names of variables are not empty and have neither `=` nor NUL");
-            context.fault(fault);
+        if !is_name_of_variable(name) {
+            context.fault(bad_name_of_variable(name, value.key_range()));
             continue;
         }
         let template = match &value.value.0 {
@@ -292,6 +288,19 @@ pub(super) fn environment(
         env.extend(template.map(|template| (name.to_owned(), template)));
     }
     env
+}
+
+/// Whether an environment variable can have this name.
+pub(super) fn is_name_of_variable(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
+}
+
+/// Says that it cannot.
+pub(super) fn bad_name_of_variable(name: &str, place: Option<Range<usize>>) -> Diagnostic {
+    let message = format!("`{}` cannot be the name of a variable", name.escape_debug());
+    Diagnostic::error("bad-name", message)
+        .at(place)
+        .hint("names of variables are not empty and have neither `=` nor NUL")
 }
 
 /// The exit code that is a success where nothing else is said; one for all commands.

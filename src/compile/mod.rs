@@ -106,6 +106,7 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
     let manifest = context.manifest;
     context.vars = vars::values(context);
     context.env = env_file::environments(context);
+    let secrets = secrets(context);
     let limits = limits::compile(context);
     let names = names::Names::new(context);
     let mut tasks = tasks::compile(context, &names, &limits);
@@ -149,6 +150,7 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
         specs,
         setups: limits.setups,
         vars: std::mem::take(&mut context.vars),
+        secrets,
         callbacks,
     })
 }
@@ -161,6 +163,17 @@ fn job_name(manifest: &Manifest) -> String {
     let path = manifest.source.as_ref().map(|source| Path::new(source.name()));
     let stem = path.and_then(Path::file_stem).map(|stem| stem.to_string_lossy().into_owned());
     stem.filter(|stem| stem != "-").unwrap_or_else(|| "job".to_owned())
+}
+
+/// The names of the variables that are secret; their values are nobody's business yet.
+fn secrets(context: &mut Context<'_>) -> Vec<String> {
+    let names = context.manifest.secrets.as_deref().into_iter().flat_map(|names| names.iter());
+    let (good, bad): (Vec<_>, Vec<_>) = names.partition(|name| actions::is_name_of_variable(name));
+    for name in bad {
+        let fault = actions::bad_name_of_variable(name, name.range());
+        context.fault(fault);
+    }
+    good.into_iter().map(|name| name.value.clone()).collect()
 }
 
 fn origin(context: &Context<'_>) -> Origin {

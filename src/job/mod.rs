@@ -33,6 +33,8 @@ pub struct Job {
     pub setups: Vec<Setup>,
     /// The values of `vars`, as a map.
     pub vars: Value,
+    /// The environment variables whose values are secret.
+    pub secrets: Vec<String>,
     /// Reports asked for by the manifest: format and path.
     pub reports: Vec<(String, PathBuf)>,
     /// What is done when something changes, in the order declared.
@@ -402,7 +404,7 @@ impl Job {
     pub fn item(&self, node: NodeId, ledger: &Ledger) -> Option<Value> {
         let index = self.graph.index_in_group(node)?;
         match self.spec(self.graph.task_of(node)).items.as_ref()? {
-            Items::Each => Some(ledger.record(self.graph.counterpart(node)?).result.clone()),
+            Items::Each => Some(ledger.result(self.graph.counterpart(node)?).clone()),
             items => items.get(index),
         }
     }

@@ -89,6 +89,13 @@ impl Manifest {
         self
     }
 
+    /// Makes the values of environment variables secret.
+    #[must_use]
+    pub fn secrets<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.secrets.get_or_insert_default().value.extend(items(names));
+        self
+    }
+
     /// Sets the default executor.
     #[must_use]
     pub fn executor(mut self, executor: Executor) -> Self {

@@ -55,6 +55,9 @@ table! {
         /// Files with environment variables of every child process, as `NAME=VALUE` lines. What jobrun's
         /// own environment has wins, and so does `env`.
         pub env_file: Given<OneOrMany<String>> = ".env",
+        /// Environment variables whose values are secret: wherever jobrun writes, `***` stands in
+        /// their place.
+        pub secrets: Given<Items<String>> = ["API_TOKEN"],
         /// The default executor: where tasks run that do not name another.
         pub executor: Given<Executor> = { "kind": "thread", "max_workers": 4 },
         /// Further executors; a task picks one with `executor = "NAME"`.
@@ -277,6 +280,9 @@ impl Custom for Manifest {
         ("hook", "[[callback]]"),
         ("hooks", "[[callback]]"),
         ("variables", "vars"),
+        ("secret", "secrets"),
+        ("mask", "secrets"),
+        ("masked", "secrets"),
         ("environment", "env"),
         ("pool", "executor"),
         ("pools", "executors"),
@@ -290,10 +296,7 @@ impl Custom for Manifest {
         ("dotenv", "env_file"),
         ("env_files", "env_file"),
     ];
-    const LATER: &'static [(&'static str, &'static str)] = &[(
-        "secrets",
-        "children inherit the environment of jobrun, so no value need be written here",
-    )];
+    const LATER: &'static [(&'static str, &'static str)] = &[];
 
     /// A task has `call` or `run`, unless `[defaults]` has.
     fn refine(schema: &mut Schema) {

@@ -4,6 +4,7 @@
 //! Every line has `seq` (from 0, without gaps), `t` (seconds since the start of the run) and
 //! `event`; the first line is `job_started` and names the version of this shape.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -11,12 +12,11 @@ use serde::Serialize;
 
 use crate::event::{Event, Stamped};
 use crate::exit::Exit;
-use crate::graph::Name;
 use crate::id::NodeId;
 use crate::measure::{self, Counts};
 use crate::report::Observer;
 use crate::report::target::Target;
-use crate::shape::{self, CallbackShape, CauseShape, ErrorShape, GroupShape, RunView, Text};
+use crate::shape::{self, CallbackShape, CauseShape, ErrorShape, GroupShape, Name, RunView, Text};
 use crate::value::Value;
 
 /// The version of the shape of the lines.
@@ -80,17 +80,17 @@ struct Line<'a> {
 enum Body<'a> {
     JobStarted {
         schema: &'static str,
-        job: &'a str,
-        manifest: Option<&'a str>,
+        job: Cow<'a, str>,
+        manifest: Option<Cow<'a, str>>,
         run_id: &'a str,
         started_at: String,
         futures: u32,
     },
     Started {
         future: Text<Name<'a>>,
-        task: &'a str,
+        task: Cow<'a, str>,
         attempt: u32,
-        executor: &'a str,
+        executor: Cow<'a, str>,
         worker: u32,
     },
     Retry {
@@ -104,7 +104,7 @@ enum Body<'a> {
     },
     Finished {
         future: Text<Name<'a>>,
-        task: &'a str,
+        task: Cow<'a, str>,
         state: &'static str,
         attempts: u32,
         elapsed: f64,
@@ -116,7 +116,7 @@ enum Body<'a> {
     },
     /// The members of a group are known that were not before.
     Expanded {
-        task: &'a str,
+        task: Cow<'a, str>,
         /// How many it has.
         futures: u32,
         /// How many the job has now.
@@ -158,22 +158,22 @@ enum Body<'a> {
 fn body<'a>(event: &'a Event, run: &RunView<'a>) -> Option<Body<'a>> {
     let (job, ledger) = (run.job, run.ledger);
     let name = |node| Text(run.name(node));
-    let task = |node| job.graph.task(job.graph.task_of(node));
+    let task = |node| job.graph.task_of(node);
     Some(match event {
         Event::Output { .. } => return None,
         Event::JobStarted => Body::JobStarted {
             schema: SCHEMA,
-            job: &job.name,
-            manifest: job.origin.manifest.as_deref(),
+            job: run.job_name(),
+            manifest: run.manifest(),
             run_id: run.run_id,
             started_at: shape::calendar(run.started_at),
             futures: job.graph.future_count(),
         },
         Event::Started { node, attempt, worker } => Body::Started {
             future: name(*node),
-            task: &task(*node).name,
+            task: run.task_name(task(*node)),
             attempt: *attempt,
-            executor: &job.graph.executor(task(*node).executor).name,
+            executor: run.executor_name(task(*node)),
             worker: *worker,
         },
         Event::Retry { node, attempt, at } => {

@@ -1,17 +1,17 @@
 //! The JSON report, the results alone, and the schema of the report. The shape of what is in it
 //! lives in [`shape`]; knows nothing of files.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::Serializer;
 
-use crate::graph::Name;
 use crate::id::{NodeId, TaskId};
 use crate::measure::{self, Counts};
 use crate::shape::{
-    self, CallbackShape, ExecutorShape, FutureShape, GroupEnd, Head, RunView, Text,
+    self, CallbackShape, ExecutorShape, FutureShape, GroupEnd, Head, Name, RunView, Text,
 };
 use crate::value::Value;
 
@@ -84,12 +84,12 @@ fn report<'a>(run: &RunView<'a>) -> Report<'a> {
         results: results_of(*run),
         groups: Named::new(run, |run| {
             let groups = run.job.graph.tasks().filter(|(_, task)| task.size.is_group());
-            Box::new(groups.map(move |(id, task)| (&*task.name, shape::group_end(&run, id))))
+            Box::new(groups.map(move |(id, _)| (run.task_name(id), shape::group_end(&run, id))))
         }),
         executors: Named::new(run, |run| {
             let executors = run.job.graph.executors().iter().enumerate();
             let shape = move |(place, _)| shape::executor(&run, place);
-            Box::new(executors.map(move |entry| (&*entry.1.name, shape(entry))))
+            Box::new(executors.map(move |entry| (run.shown(&entry.1.name), shape(entry))))
         }),
         futures: Listed::new(run, |run| {
             Box::new(run.job.graph.futures().map(move |node| shape::future(&run, node)))
@@ -116,7 +116,7 @@ fn names_at_return(run: RunView<'_>, wanted: bool) -> Items<'_, Text<Name<'_>>> 
 fn results_of(run: RunView<'_>) -> Named<'_, TaskResults<'_>> {
     Named::new(&run, |run| {
         let tasks = run.job.graph.tasks();
-        Box::new(tasks.map(move |(id, task)| (&*task.name, TaskResults { run, task: id })))
+        Box::new(tasks.map(move |(id, _)| (run.task_name(id), TaskResults { run, task: id })))
     })
 }
 
@@ -162,11 +162,11 @@ impl<T: Serialize> Serialize for Listed<'_, T> {
 /// A map whose entries are made while it is written.
 struct Named<'a, T> {
     run: RunView<'a>,
-    entries: fn(RunView<'a>) -> Items<'a, (&'a str, T)>,
+    entries: fn(RunView<'a>) -> Items<'a, (Cow<'a, str>, T)>,
 }
 
 impl<'a, T> Named<'a, T> {
-    fn new(run: &RunView<'a>, entries: fn(RunView<'a>) -> Items<'a, (&'a str, T)>) -> Self {
+    fn new(run: &RunView<'a>, entries: fn(RunView<'a>) -> Items<'a, (Cow<'a, str>, T)>) -> Self {
         Self { run: *run, entries }
     }
 }

@@ -28,7 +28,7 @@ pub fn write(out: &mut dyn Write, run: &RunView<'_>) -> io::Result<()> {
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let tally = run.job.graph.futures().map(|node| Verdict::of(run, node)).collect::<Tally>();
     xml.create_element("testsuites")
-        .with_attribute(("name", &*clean(&run.job.name)))
+        .with_attribute(("name", &*clean(run, &run.job_name())))
         .with_attribute(("tests", &*tally.tests.to_string()))
         .with_attribute(("skipped", &*tally.skipped.to_string()))
         .with_attribute(("failures", &*tally.failures.to_string()))
@@ -105,8 +105,8 @@ fn suite(xml: &mut Xml<'_>, run: &RunView<'_>, task: TaskId) -> io::Result<()> {
     let members = || run.job.graph.members(task).map(NodeId);
     let tally = members().map(|node| Verdict::of(run, node)).collect::<Tally>();
     let time: Duration = members().map(|node| measure::busy(run.record(node))).sum();
-    let name = clean(run.task_name(task));
-    let class = clean(&run.job.name).into_owned() + "." + &*name;
+    let name = clean(run, &run.task_name(task)).into_owned();
+    let class = clean(run, &run.job_name()).into_owned() + "." + &*name;
     let suite = xml
         .create_element("testsuite")
         .with_attribute(("name", &*name))
@@ -131,7 +131,7 @@ fn case(xml: &mut Xml<'_>, run: &RunView<'_>, class: &str, node: NodeId) -> io::
     let verdict = Verdict::of(run, node);
     let case = xml
         .create_element("testcase")
-        .with_attribute(("name", &*clean(&run.name(node).to_string())))
+        .with_attribute(("name", &*clean(run, &run.name(node).to_string())))
         .with_attribute(("classname", class))
         .with_attribute(("time", &*seconds(measure::busy(record))));
     let Some(detail) = record.detail.as_deref() else {
@@ -149,10 +149,10 @@ fn case(xml: &mut Xml<'_>, run: &RunView<'_>, class: &str, node: NodeId) -> io::
     }
     case.write_inner_content(|xml| {
         status(xml, run, node, verdict)?;
-        reruns.iter().try_for_each(|attempt| rerun(xml, attempt, verdict))?;
+        reruns.iter().try_for_each(|attempt| rerun(xml, run, attempt, verdict))?;
         for (name, text) in streams {
             if let Some(text) = text {
-                xml.create_element(name).write_text_content(BytesText::new(&clean(&text)))?;
+                xml.create_element(name).write_text_content(BytesText::new(&clean(run, &text)))?;
             }
         }
         Ok(())
@@ -169,17 +169,17 @@ fn status(xml: &mut Xml<'_>, run: &RunView<'_>, node: NodeId, verdict: Verdict) 
         Verdict::Failed => "failure",
         Verdict::Errored => "error",
         Verdict::Skipped => {
-            let message = clean(&skipped(record.state, &why)).into_owned();
+            let message = clean(run, &skipped(record.state, &why)).into_owned();
             let element = xml.create_element("skipped").with_attribute(("message", &*message));
             return element.write_empty().map(drop);
         }
     };
-    let element = xml.create_element(tag).with_attribute(("message", &*clean(&why)));
+    let element = xml.create_element(tag).with_attribute(("message", &*clean(run, &why)));
     let element = typed(element, record.failure());
     match words::place(run, run.job.graph.task_of(node)) {
         Some(place) => {
             let text = format!("{place}: {why}");
-            element.write_text_content(BytesText::new(&clean(&text))).map(drop)
+            element.write_text_content(BytesText::new(&clean(run, &text))).map(drop)
         }
         None => element.write_empty().map(drop),
     }
@@ -195,7 +195,12 @@ fn skipped(state: State, why: &str) -> String {
 }
 
 /// A failed attempt that another followed: a flaky test if that one passed.
-fn rerun(xml: &mut Xml<'_>, attempt: &Attempt, verdict: Verdict) -> io::Result<()> {
+fn rerun(
+    xml: &mut Xml<'_>,
+    run: &RunView<'_>,
+    attempt: &Attempt,
+    verdict: Verdict,
+) -> io::Result<()> {
     let failure = attempt.failure.as_ref();
     let tag = match (verdict == Verdict::Passed, Verdict::of_failure(failure)) {
         (true, Verdict::Errored) => "flakyError",
@@ -207,7 +212,7 @@ fn rerun(xml: &mut Xml<'_>, attempt: &Attempt, verdict: Verdict) -> io::Result<(
         .create_element(tag)
         .with_attribute(("time", &*seconds(attempt.ended.since(attempt.started))));
     let element = match failure {
-        Some(it) => typed(element.with_attribute(("message", &*clean(&it.message))), failure),
+        Some(it) => typed(element.with_attribute(("message", &*clean(run, &it.message))), failure),
         None => element,
     };
     element.write_inner_content(|_| Ok(())).map(drop)
@@ -243,11 +248,12 @@ fn seconds(time: Duration) -> String {
 }
 
 /// Text without terminal escapes and without what XML 1.0 cannot hold.
-fn clean(text: &str) -> Cow<'_, str> {
+fn clean<'a>(run: &RunView<'_>, text: &'a str) -> Cow<'a, str> {
     let odd = |c: char| c < ' ' && !matches!(c, '\t' | '\n' | '\r') || c == '\u{7F}';
     let no_character = ['\u{FFFE}', '\u{FFFF}'];
     if !text.contains(odd) && !text.contains(no_character) {
         return text.into();
     }
-    strip_str(text).to_string().replace(odd, "").replace(no_character, "\u{FFFD}").into()
+    let clean = strip_str(text).to_string().replace(odd, "").replace(no_character, "\u{FFFD}");
+    run.masker.owned(clean).into()
 }

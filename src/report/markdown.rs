@@ -40,7 +40,7 @@ fn headline(text: &mut String, run: &RunView<'_>) {
     let exit = Exit::of(&run.job.graph, run.ledger);
     let mark = if exit == Exit::Succeeded { "✅" } else { "❌" };
     let outcome = exit.word().replace('_', " ");
-    line(text, format_args!("## {mark} {} {outcome}\n", code(&run.job.name)));
+    line(text, format_args!("## {mark} {} {outcome}\n", code(&run.job_name())));
     let counts = run.counts();
     line(text, format_args!("{}\n", words::headline(run, &counts)));
     for remark in words::remarks(run) {
@@ -88,7 +88,7 @@ fn failures(text: &mut String, run: &RunView<'_>) {
 fn output(text: &mut String, run: &RunView<'_>, node: NodeId) {
     let Some(detail) = &run.record(node).detail else { return };
     for (stream, captured) in [("stdout", &detail.stdout), ("stderr", &detail.stderr)] {
-        let lines = words::last_lines(captured, LINES);
+        let lines = words::last_lines(run, captured, LINES);
         if lines.is_empty() {
             continue;
         }
@@ -114,7 +114,7 @@ fn groups(text: &mut String, run: &RunView<'_>) {
             text,
             format_args!(
                 "| {} | {} | {} | {} |",
-                cell(run.task_name(task)),
+                cell(&run.task_name(task)),
                 graph.members(task).len(),
                 how.map_or("none", |how| how.verdict().word()),
                 how.map_or_else(String::new, words::returned),

@@ -6,6 +6,7 @@ pub mod events;
 pub mod html;
 pub mod json;
 pub mod junit;
+pub mod log;
 pub mod markdown;
 pub mod spans;
 pub mod target;

@@ -9,7 +9,9 @@ use tracing::{Span, debug, debug_span, info, info_span};
 use crate::id::NodeId;
 use crate::job::Job;
 use crate::ledger::Ledger;
+use crate::mask::Masker;
 use crate::outcome::State;
+use crate::shape::Name;
 use crate::traceparent::Trace;
 use crate::work::Done;
 
@@ -42,6 +44,7 @@ macro_rules! sized_event {
 /// The spans of one run.
 pub struct Spans<'a> {
     job: &'a Job,
+    masker: &'a Masker,
     trace: Trace,
     many: bool,
     whole: Span,
@@ -52,12 +55,13 @@ pub struct Spans<'a> {
 }
 
 impl<'a> Spans<'a> {
-    /// The spans of a run of `job`. `traceparent` is what the environment says, if it does.
-    pub fn new(job: &'a Job, run_id: &str, traceparent: Option<&str>) -> Self {
+    /// The spans of a run of `job`, in which `masker` covers secrets. `traceparent` is what the
+    /// environment says, if it does.
+    pub fn new(job: &'a Job, run_id: &str, traceparent: Option<&str>, masker: &'a Masker) -> Self {
         let whole = info_span!(
             target: "jobrun",
             "job",
-            job = %job.name,
+            job = %masker.text(&job.name),
             run_id = %run_id,
             state = Empty,
             exit_code = Empty,
@@ -66,6 +70,7 @@ impl<'a> Spans<'a> {
         whole.in_scope(|| info!(target: "jobrun", futures, "job started"));
         Self {
             job,
+            masker,
             trace: Trace::from_env(traceparent, run_id),
             many: job.graph.future_count() > MANY,
             whole,
@@ -93,7 +98,7 @@ impl<'a> Spans<'a> {
     pub fn attempt(&mut self, node: NodeId, attempt: u32) -> Span {
         let graph = &self.job.graph;
         let task = graph.task(graph.task_of(node));
-        let executor = &*graph.executor(task.executor).name;
+        let executor = &*self.masker.text(&graph.executor(task.executor).name);
         let many = self.many;
         let parent = if let Some(future) = self.futures.get(&node) {
             future.clone()
@@ -102,8 +107,8 @@ impl<'a> Spans<'a> {
                 many,
                 parent: &self.whole,
                 "future",
-                future = display(graph.name(node)),
-                task = %task.name,
+                future = display(self.name(node)),
+                task = %self.masker.text(&task.name),
                 executor,
                 state = Empty,
             );
@@ -158,9 +163,13 @@ impl<'a> Spans<'a> {
             span.record("state", word);
             span.in_scope(|| sized_event!(self.many, state = word, "future ended"));
         } else {
-            let future = display(self.job.graph.name(node));
+            let future = display(self.name(node));
             self.whole.in_scope(|| sized_event!(self.many, future, state = word, "future ended"));
         }
+    }
+
+    fn name(&self, node: NodeId) -> Name<'_> {
+        Name::new(self.job, node, self.masker)
     }
 
     /// The run is over.

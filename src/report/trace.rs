@@ -6,22 +6,21 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::graph::Name;
 use crate::id::{ExecutorId, NodeId};
 use crate::measure;
 use crate::outcome::State;
-use crate::shape::{RunView, Text};
+use crate::shape::{Name, RunView, Text};
 use crate::time::Time;
 
 /// Writes the trace, event by event.
 pub fn write(out: &mut dyn Write, run: &RunView<'_>) -> io::Result<()> {
     out.write_all(b"{\"displayTimeUnit\":\"ms\",\"otherData\":")?;
-    let about = About { job: &run.job.name, run_id: run.run_id };
+    let about = About { job: &run.job_name(), run_id: run.run_id };
     serde_json::to_writer(&mut *out, &about)?;
     out.write_all(b",\"traceEvents\":[\n")?;
     let mut list = List { out, first: true };
     for (place, executor) in run.job.graph.executors().iter().enumerate() {
-        list.push(&Event::name("process_name", place, None, &executor.name))?;
+        list.push(&Event::name("process_name", place, None, &run.shown(&executor.name)))?;
     }
     for (place, worker) in workers(run) {
         list.push(&Event::name("thread_name", place, Some(worker), &format!("worker {worker}")))?;
@@ -112,13 +111,14 @@ impl<'a> Event<'a, &'static str> {
 fn attempts<'a>(
     run: &RunView<'a>,
     node: NodeId,
-    mut give: impl FnMut(&Event<'a, Text<Name<'a>>>) -> io::Result<()>,
+    mut give: impl FnMut(&Event<'_, Text<Name<'a>>>) -> io::Result<()>,
 ) -> io::Result<()> {
     let record = run.record(node);
     let task = run.job.graph.task(run.job.graph.task_of(node));
+    let category = run.task_name(run.job.graph.task_of(node));
     let event = |number, worker, state: State, started: Time, ended: Time, error| Event {
         name: Text(run.name(node)),
-        cat: Some(&*task.name),
+        cat: Some(&*category),
         ph: "X",
         ts: micros(started),
         dur: Some(ended.since(started).as_nanos() as f64 / 1e3),

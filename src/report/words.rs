@@ -60,9 +60,9 @@ fn is_active(c: char) -> bool {
 
 /// The last lines of a stream, at most so many, without terminal escapes; what else is not text is
 /// escaped.
-pub fn last_lines(captured: &Captured, most: usize) -> Vec<String> {
+pub fn last_lines(run: &RunView<'_>, captured: &Captured, most: usize) -> Vec<String> {
     let tail = crate::shape::tail(captured);
-    let text = anstream::adapter::strip_str(&tail).to_string();
+    let text = run.masker.owned(anstream::adapter::strip_str(&tail).to_string());
     let text = text.strip_suffix('\n').unwrap_or(&text);
     if text.is_empty() {
         return Vec::new();
@@ -176,8 +176,8 @@ pub fn place(run: &RunView<'_>, task: TaskId) -> Option<String> {
 
 /// The same for a place in the manifest or in what it includes.
 pub fn written_at(run: &RunView<'_>, place: Place) -> Option<String> {
-    let file = run.job.origin.file(place)?;
-    (place.line > 0).then(|| format!("{}:{}", plain(file, false), place.line))
+    let file = run.shown(run.job.origin.file(place)?);
+    (place.line > 0).then(|| format!("{}:{}", plain(&file, false), place.line))
 }
 
 /// What the job's wait waits for, as the manifest says it.

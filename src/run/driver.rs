@@ -17,6 +17,7 @@ use crate::outcome::{Captured, Cause, Failure, FailureKind, Outcome, State};
 use crate::report::Observer;
 use crate::report::spans::Spans;
 use crate::run::Facts;
+use crate::run::cover::Cover;
 use crate::run::pace::{Change, Pace};
 use crate::schedule::{Action, Answer, End, Options, Schedule};
 use crate::shape::RunView;
@@ -46,6 +47,7 @@ pub struct Driver<'a, B> {
     observers: Vec<Box<dyn Observer + 'a>>,
     callbacks: Callbacks<'a>,
     binder: Binder<'a>,
+    cover: Cover,
     spans: Spans<'a>,
     /// When calls must have ended, and what becomes of them if they have not.
     deadlines: BinaryHeap<Reverse<(Time, NodeId, u32, Overdue)>>,
@@ -71,7 +73,7 @@ impl<'a, B: Backend> Driver<'a, B> {
         observers: Vec<Box<dyn Observer + 'a>>,
         callbacks: Callbacks<'a>,
     ) -> Self {
-        let spans = Spans::new(job, &facts.run_id, facts.traceparent.as_deref());
+        let spans = Spans::new(job, &facts.run_id, facts.traceparent.as_deref(), &facts.masker);
         let callbacks = callbacks.within(spans.job().clone(), spans.trace().clone());
         let options = Options { seed: facts.seed(), ahead: 0 };
         let mut schedule = Schedule::new(&job.graph, options);
@@ -89,6 +91,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             observers,
             callbacks,
             binder: Binder::new(job, &facts.run_id),
+            cover: Cover::new(facts.masker.clone()),
             spans,
             deadlines: BinaryHeap::new(),
             abandoned: HashSet::new(),
@@ -99,10 +102,11 @@ impl<'a, B: Backend> Driver<'a, B> {
         }
     }
 
-    /// Runs the job until every future and every callback has ended.
-    pub fn run(mut self) -> Ledger {
+    /// Runs the job until every future and every callback has ended. It starts with these warnings.
+    pub fn run(mut self, warnings: impl Iterator<Item = String>) -> Ledger {
         self.now = self.backend.now();
         self.emit(Event::JobStarted);
+        warnings.for_each(|message| self.emit(Event::Warning { message }));
         self.schedule.start(self.now);
         self.work_off();
         self.ledger.finished = self.backend.now();
@@ -113,6 +117,7 @@ impl<'a, B: Backend> Driver<'a, B> {
         for (place, peak) in self.ledger.peak_running.iter_mut().enumerate() {
             *peak = self.backend.peak_running(ExecutorId(place as u32));
         }
+        self.cover.rest_of_all().into_iter().for_each(|rest| self.emit(rest));
         self.emit(Event::JobFinished);
         self.spans.job_finished(&self.ledger);
         self.ledger
@@ -131,7 +136,10 @@ impl<'a, B: Backend> Driver<'a, B> {
             let notice = self.backend.next(self.next_deadline());
             self.now = self.backend.now();
             match notice {
-                Some(notice) => self.notice(notice),
+                Some(notice) => {
+                    let notice = self.cover.notice(notice);
+                    self.notice(notice);
+                }
                 None => self.tick(),
             }
         }
@@ -228,6 +236,7 @@ impl<'a, B: Backend> Driver<'a, B> {
                 });
             }
             Err(failure) => {
+                let failure = self.cover.failure(failure);
                 let now = self.now;
                 self.ended(Done {
                     node,
@@ -286,6 +295,7 @@ impl<'a, B: Backend> Driver<'a, B> {
     /// A future fails that has not started.
     fn never_ran(&mut self, node: NodeId, failure: Failure) {
         let now = self.now;
+        let failure = self.cover.failure(failure);
         let record = self.ledger.record_mut(node);
         (record.ready, record.started, record.ended) = (now, now, now);
         record.detail_mut().failure = Some(failure);
@@ -323,6 +333,7 @@ impl<'a, B: Backend> Driver<'a, B> {
         }
         self.ledger.completion.push(node);
         self.spans.settled(node, state);
+        self.cover.rest(node).into_iter().for_each(|rest| self.emit(rest));
         self.emit(Event::Finished { node });
         if let Some(detail) = &mut self.ledger.record_mut(node).detail {
             keep_tail(&mut detail.stdout);
@@ -346,6 +357,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             signal: detail.signal.take(),
             failure,
         });
+        self.cover.rest(node).into_iter().for_each(|rest| self.emit(rest));
         self.emit(Event::Retry { node, attempt, at });
     }
 
@@ -432,7 +444,10 @@ impl<'a, B: Backend> Driver<'a, B> {
         }
         match done.outcome {
             Outcome::Succeeded(result) => {
-                record.result = result;
+                match self.cover.result(&result) {
+                    None => record.result = result,
+                    Some(shown) => self.ledger.set_secret_result(node, result, shown),
+                }
                 self.schedule.ended(now, node, End::Succeeded);
             }
             Outcome::Failed(failure) => {
@@ -491,12 +506,9 @@ impl<'a, B: Backend> Driver<'a, B> {
     }
 
     fn broke(&mut self, executor: ExecutorId, message: String) {
-        self.emit(Event::Warning {
-            message: format!(
-                "executor `{}` is broken: {message}",
-                self.job.graph.executor(executor).name
-            ),
-        });
+        let name = &self.job.graph.executor(executor).name;
+        let warning = self.cover.text(format!("executor `{name}` is broken: {message}"));
+        self.emit(Event::Warning { message: warning });
         self.broken[executor.index()] = Some(message);
         self.schedule.broke(self.now, executor);
     }
@@ -530,7 +542,8 @@ impl<'a, B: Backend> Driver<'a, B> {
         }
     }
 
-    fn callback_ended(&mut self, record: CallbackRecord) {
+    fn callback_ended(&mut self, mut record: CallbackRecord) {
+        record.error = record.error.map(|error| self.cover.text(error));
         self.ledger.callbacks.push(record);
         self.emit(Event::CallbackEnded);
     }
@@ -542,7 +555,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             let view = view(self.job, self.facts, &self.ledger);
             if let Err(error) = observer.observe(&stamped, &view) {
                 // Those after it are to know: the JSON report comes last.
-                let error = error.to_string();
+                let error = self.cover.text(error.to_string());
                 if !self.ledger.errors.contains(&error) {
                     self.ledger.errors.push(error);
                 }
@@ -553,7 +566,8 @@ impl<'a, B: Backend> Driver<'a, B> {
 }
 
 fn view<'a>(job: &'a Job, facts: &'a Facts, ledger: &'a Ledger) -> RunView<'a> {
-    RunView { job, ledger, run_id: &facts.run_id, started_at: facts.started_at }
+    let (run_id, started_at, masker) = (&facts.run_id, facts.started_at, &facts.masker);
+    RunView { job, ledger, run_id, started_at, masker }
 }
 
 /// Lets go of what only observers of the end of a future need.

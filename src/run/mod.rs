@@ -1,7 +1,9 @@
 //! Runs a job. Messages in, events out; knows nothing of manifests or report formats.
 
+mod cover;
 mod driver;
 mod pace;
+pub mod secrets;
 
 use std::io;
 use std::sync::Arc;
@@ -16,8 +18,10 @@ use crate::id::NodeId;
 use crate::inbox::{Inbox, Sender};
 use crate::job::Job;
 use crate::ledger::Ledger;
+use crate::mask::Masker;
 use crate::report::Observer;
 use crate::run::driver::Driver;
+use crate::run::secrets::Secrets;
 use crate::rundir::RunDir;
 use crate::shape::RunView;
 use crate::time::Clock;
@@ -33,6 +37,8 @@ pub struct Facts {
     pub started_at: SystemTime,
     /// The trace that the run is a part of, as `TRACEPARENT` gives it.
     pub traceparent: Option<String>,
+    /// What covers its secrets.
+    pub masker: Masker,
 }
 
 impl Facts {
@@ -43,6 +49,7 @@ impl Facts {
             run_id: run_id(started_at),
             started_at,
             traceparent: std::env::var("TRACEPARENT").ok(),
+            masker: Masker::none(),
         }
     }
 
@@ -88,18 +95,22 @@ pub struct Runner<'a> {
     functions: Functions,
     observers: Vec<Box<dyn Observer + 'a>>,
     facts: Facts,
+    secrets: Secrets,
     inbox: Inbox<Notice>,
     worker: WorkerProgram,
 }
 
 impl<'a> Runner<'a> {
-    /// A run of `job` with the built-in functions and no observers.
+    /// A run of `job` with the built-in functions and no observers. What is secret in it is read from
+    /// the environment now.
     pub fn new(job: &Arc<Job>) -> Self {
+        let secrets = Secrets::of(job);
         Self {
             job: job.for_a_run(),
             functions: Functions::builtin(),
             observers: Vec::new(),
-            facts: Facts::now(),
+            facts: Facts { masker: secrets.masker().clone(), ..Facts::now() },
+            secrets,
             inbox: Inbox::default(),
             worker: WorkerProgram::default(),
         }
@@ -132,6 +143,11 @@ impl<'a> Runner<'a> {
         &self.facts.run_id
     }
 
+    /// What is secret in the run.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// What stops the run from another thread.
     pub fn handle(&self) -> Handle {
         Handle(self.inbox.sender())
@@ -154,7 +170,7 @@ impl<'a> Runner<'a> {
             functions: self.functions.clone(),
             clock: Clock::start(),
             run_id: self.facts.run_id.clone(),
-            files: RunDir::new(&self.facts.run_id),
+            files: RunDir::new(&self.facts.run_id).masked(self.facts.masker.clone()),
             worker: self.worker.clone(),
         };
         let notices = self.inbox.sender();
@@ -169,9 +185,11 @@ impl<'a> Runner<'a> {
     }
 
     fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
-        let Self { job, functions, observers, facts, .. } = self;
-        let callbacks = Callbacks::new(&job, &functions, &facts.run_id, notices);
-        let ledger = Driver::new(&job, &facts, backend, observers, callbacks).run();
+        let Self { job, functions, observers, facts, secrets, .. } = self;
+        let callbacks =
+            Callbacks::new(&job, &functions, &facts.run_id, notices).masked(facts.masker.clone());
+        let driver = Driver::new(&job, &facts, backend, observers, callbacks);
+        let ledger = driver.run(secrets.warnings());
         let exit = Exit::of(&job.graph, &ledger);
         Finished { exit, job, ledger, facts }
     }
@@ -196,7 +214,7 @@ pub struct Finished {
     pub exit: Exit,
     /// What was run.
     pub job: Arc<Job>,
-    /// What is known of every future.
+    /// What is known of every future, with secrets covered.
     pub ledger: Ledger,
     /// Its id and start.
     pub facts: Facts,
@@ -210,15 +228,16 @@ impl Finished {
             ledger: &self.ledger,
             run_id: &self.facts.run_id,
             started_at: self.facts.started_at,
+            masker: &self.facts.masker,
         }
     }
 
-    /// What a task left: one value for a plain task, a list in submission order for a group, with
+    /// What a task left, as it left it, secrets included: one value for a plain task, a list in submission order for a group, with
     /// null where a future has none. `None` if there is no such task.
     pub fn result(&self, task: &str) -> Option<Value> {
         let graph = &self.job.graph;
         let (id, _) = graph.tasks().find(|(_, it)| it.name == task)?;
-        let result = |node| self.ledger.record(NodeId(node)).result.clone();
+        let result = |node| self.ledger.result(NodeId(node)).clone();
         if graph.task(id).size.is_group() {
             Some(Value::List(graph.members(id).map(result).collect()))
         } else {

@@ -1,10 +1,17 @@
 //! What is kept of one output stream, in bounded memory. Knows nothing of where it comes from.
+//!
+//! What stays in memory is kept as it is, for it may become a result; in what goes to a file secrets
+//! are covered.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::mask;
 use crate::outcome::Captured;
+use crate::rundir::RunDir;
+use crate::supervise::result::MAX_RESULT;
+use crate::work::ResultKind;
 
 /// So many bytes are kept in memory; more go to a file.
 const WHOLE: usize = 64 << 10;
@@ -18,6 +25,12 @@ pub(crate) struct Capture {
     bytes: u64,
     kept: Vec<u8>,
     store: Store,
+    /// On the way to the file.
+    mask: mask::Stream,
+    /// Whether a result is read from all of it.
+    is_result: bool,
+    /// All of it as it is, where the file cannot give the result.
+    original: Option<File>,
 }
 
 /// Where the whole of it is.
@@ -31,35 +44,66 @@ enum Store {
 }
 
 impl Capture {
-    /// Takes what the stream said next. `open` makes the file if one is needed. An error means that
-    /// from now on only the count and the tail are kept.
+    /// The capture of a standard output from which a result of this kind is read.
+    pub(crate) fn of_result(kind: ResultKind) -> Self {
+        let is_result = matches!(kind, ResultKind::Text | ResultKind::Lines | ResultKind::Json);
+        Self { is_result, ..Self::default() }
+    }
+
+    /// Takes what the stream said next. If a file is needed, it is made in `files` under this name. An
+    /// error means that from now on only the count and the tail are kept.
     pub(crate) fn push(
         &mut self,
         data: &[u8],
-        open: impl FnOnce() -> io::Result<(File, PathBuf)>,
+        files: &RunDir,
+        name: impl FnOnce() -> String,
     ) -> io::Result<()> {
         self.bytes += data.len() as u64;
-        let stored = match &mut self.store {
-            Store::Memory if self.kept.len() + data.len() <= WHOLE => {
-                self.kept.extend_from_slice(data);
-                return Ok(());
-            }
-            Store::Memory => open().and_then(|(mut file, path)| {
-                let written = file.write_all(&self.kept).and_then(|()| file.write_all(data));
-                self.store = Store::File(file, path);
-                written
-            }),
-            Store::File(file, _) => file.write_all(data),
-            Store::Lost => Ok(()),
-        };
-        if stored.is_err()
-            && let Store::File(_, path) = std::mem::replace(&mut self.store, Store::Lost)
-        {
+        if !matches!(self.store, Store::Memory) {
+            return self.write(data);
+        }
+        if self.kept.len() + data.len() <= WHOLE {
+            self.kept.extend_from_slice(data);
+            return Ok(());
+        }
+        let before = std::mem::take(&mut self.kept);
+        self.mask = files.masker().stream();
+        let opened = self.open(files, &name());
+        if opened.is_err() {
+            self.lose();
+        }
+        opened.and(self.write(&before)).and(self.write(data))
+    }
+
+    fn open(&mut self, files: &RunDir, name: &str) -> io::Result<()> {
+        if self.is_result && !files.masker().is_none() {
+            self.original = Some(files.nameless()?);
+        }
+        let (file, path) = files.file(name)?;
+        self.store = Store::File(file, path);
+        Ok(())
+    }
+
+    fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        let shown = self.mask.push(data);
+        self.keep_tail(&shown);
+        if self.bytes > MAX_RESULT {
+            self.original = None;
+        }
+        let original = self.original.as_mut().map_or(Ok(()), |file| file.write_all(data));
+        let stored = original.and_then(|()| self.store.write(&shown));
+        if stored.is_err() {
+            self.lose();
+        }
+        stored
+    }
+
+    fn lose(&mut self) {
+        self.original = None;
+        if let Store::File(_, path) = std::mem::replace(&mut self.store, Store::Lost) {
             // Half a file helps nobody and takes the room that is missing.
             let _ = fs::remove_file(path);
         }
-        self.keep_tail(data);
-        stored
     }
 
     fn keep_tail(&mut self, data: &[u8]) {
@@ -76,6 +120,13 @@ impl Capture {
 
     /// The stream has ended.
     pub(crate) fn finish(self) -> Captured {
+        self.finish_with_original().0
+    }
+
+    /// The same, with all of it as it is where the file holds it with secrets covered, if a result is
+    /// read from it.
+    pub(crate) fn finish_with_original(mut self) -> (Captured, Option<File>) {
+        self.end_file();
         let path = match self.store {
             Store::File(_, path) => Some(path),
             Store::Memory | Store::Lost => None,
@@ -83,6 +134,28 @@ impl Capture {
         let most = if self.bytes > WHOLE as u64 { TAIL } else { WHOLE };
         let from = self.kept.len().saturating_sub(most);
         // A copy, for what is left of a large block that was made smaller is of no use to anybody.
-        Captured { bytes: self.bytes, kept: self.kept[from..].to_vec(), path }
+        let kept = self.kept[from..].to_vec();
+        (Captured { bytes: self.bytes, kept, path }, self.original)
+    }
+
+    /// Writes what was held back because it might have been the beginning of a secret.
+    fn end_file(&mut self) {
+        let rest = self.mask.finish();
+        if rest.is_empty() {
+            return;
+        }
+        self.keep_tail(&rest);
+        if self.store.write(&rest).is_err() {
+            self.lose();
+        }
+    }
+}
+
+impl Store {
+    fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        match self {
+            Self::File(file, _) => file.write_all(data),
+            Self::Memory | Self::Lost => Ok(()),
+        }
     }
 }

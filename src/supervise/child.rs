@@ -84,14 +84,15 @@ pub(crate) enum Progress {
 
 impl Child {
     pub(crate) fn new(request: Request, spawned: Spawned, started: Time) -> Self {
-        let output = |fd| Output { fd: Some(fd), capture: Capture::default() };
+        let output = |fd, capture| Output { fd: Some(fd), capture };
+        let result = request.command.result;
         Self {
             key: request.key,
             name: request.name,
             process: spawned.process,
             pidfd: spawned.pidfd,
-            stdout: output(spawned.stdout),
-            stderr: output(spawned.stderr),
+            stdout: output(spawned.stdout, Capture::of_result(result)),
+            stderr: output(spawned.stderr, Capture::default()),
             live: request.live,
             watched: false,
             started,
@@ -103,7 +104,7 @@ impl Child {
             deadline: None,
             leaked: false,
             ok_exit: request.command.ok_exit,
-            result: request.command.result,
+            result,
         }
     }
 
@@ -149,8 +150,8 @@ impl Child {
                     return;
                 }
             };
-            let open = || files.file(&format!("{}.{suffix}", self.name));
-            if let Err(error) = output.capture.push(data, open) {
+            let name = || format!("{}.{suffix}", self.name);
+            if let Err(error) = output.capture.push(data, files, name) {
                 let message = format!("{}: cannot keep all of its {suffix}: {error}", self.name);
                 let _ = patron.tell(self.key, ChildEvent::Warning(message));
             }
@@ -180,6 +181,7 @@ impl Child {
             (None, _, Err(error)) => How::Lost(lost(error)),
         };
         let status = status.ok();
+        let (stdout, original) = self.stdout.capture.finish_with_original();
         ChildEnd {
             started: self.started,
             ended: self.exited.unwrap_or_else(|| clock.now()),
@@ -188,9 +190,10 @@ impl Child {
             child: ChildDone {
                 exit_code: status.and_then(|status| status.code()),
                 signal: status.and_then(|status| status.signal()),
-                stdout: self.stdout.capture.finish(),
+                stdout,
                 stderr: self.stderr.capture.finish(),
             },
+            original: original.map(Arc::new),
             ok_exit: self.ok_exit,
             result: self.result,
         }

@@ -42,6 +42,7 @@ impl World {
             how: How::NotSpawned(why),
             leaked: false,
             child: ChildDone::default(),
+            original: None,
             ok_exit: Arc::clone(&request.command.ok_exit),
             result: request.command.result,
         };

@@ -1,5 +1,6 @@
 //! How a child ended, in words and as an outcome. Knows nothing of how it was run.
 
+use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct ChildEnd {
     pub leaked: bool,
     /// Its exit code or signal and what it wrote.
     pub child: ChildDone,
+    /// All of its standard output as it was, where the result needs that and the file does not hold it.
+    pub original: Option<Arc<File>>,
     /// The exit codes that are a success.
     pub ok_exit: Arc<[i32]>,
     /// What becomes of its standard output.
@@ -61,7 +64,7 @@ impl ChildEnd {
             )),
             How::Ended(status) => match status.code() {
                 Some(code) if self.ok_exit.contains(&code) => {
-                    match result::read(self.result, &self.child.stdout) {
+                    match result::read(self.result, &self.child.stdout, self.original.as_deref()) {
                         Ok(value) => Outcome::Succeeded(value),
                         Err(why) => failed(FailureKind::Result, why),
                     }

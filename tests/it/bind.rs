@@ -14,6 +14,7 @@ use jobrun::job::{
     Spec,
 };
 use jobrun::ledger::Ledger;
+use jobrun::mask::Masker;
 use jobrun::outcome::FailureKind;
 use jobrun::template::{Names, Template};
 use jobrun::value::Value;
@@ -87,6 +88,7 @@ fn job(action: Action, items: Option<Vec<Value>>) -> Job {
         }],
         setups: vec![Setup::default()],
         vars: vars(),
+        secrets: Vec::new(),
         reports: Vec::new(),
         callbacks: Vec::new(),
     }
@@ -288,6 +290,7 @@ fn occur(action: &CallbackAction, node: Option<u32>) -> Result<CallbackWork, Str
             state: "failed",
             traceparent: "",
             place: Place::default(),
+            masker: &Masker::none(),
         },
         &Ledger::new(&job.graph),
     )

@@ -49,7 +49,7 @@ fn a_tree_of_its_own() {
                     let children = Children::new(
                         Clock::start(),
                         RunDir::new("test"),
-                        Arc::new(move |_, event| drop(tell.send(Told::Child(event)))),
+                        Arc::new(move |_, event| drop(tell.send(Told::Child(Box::new(event))))),
                     );
                     children.start(request(script));
                     let mut code = 0;
@@ -59,11 +59,12 @@ fn a_tree_of_its_own() {
                                 code = 128 + signal;
                                 children.stop(1, Stop::Stop);
                             }
-                            Told::Child(ChildEvent::Ended(end)) => {
-                                report(&end.outcome());
-                                return code;
+                            Told::Child(event) => {
+                                if let ChildEvent::Ended(end) = *event {
+                                    report(&end.outcome());
+                                    return code;
+                                }
                             }
-                            Told::Child(_) => {}
                         }
                     }
                 },
@@ -75,7 +76,7 @@ fn a_tree_of_its_own() {
 
 enum Told {
     Signal(i32),
-    Child(ChildEvent),
+    Child(Box<ChildEvent>),
 }
 
 fn request(script: String) -> Request {

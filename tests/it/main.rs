@@ -25,6 +25,7 @@ mod lint;
 mod manifest;
 mod reports;
 mod schedule;
+mod secrets;
 mod story;
 mod strings;
 mod supervise;

@@ -17,7 +17,7 @@ use jobrun::traceparent::Trace;
 use jobrun::value::Value;
 use serde_json::{Value as Json, json};
 
-use crate::told::{Plan, Run, Shared, sums, tell_trouble, trouble, troubled};
+use crate::told::{NOTHING, Plan, Run, Shared, sums, tell_trouble, trouble, troubled};
 
 fn written(format: Format, run: &Run) -> String {
     let mut out = Vec::new();
@@ -490,7 +490,7 @@ fn spans_nest_and_say_how_things_ended() {
         let mut run = Plan::new("one").task("a", &[]).run();
         let node = run.node("a");
         let job = std::sync::Arc::clone(&run.job);
-        let mut spans = Spans::new(&job, "run-1", None);
+        let mut spans = Spans::new(&job, "run-1", None, &NOTHING);
         let attempt = spans.attempt(node, 1);
         spans.started(node, 2);
         attempt.in_scope(|| tracing::info!("from inside"));
@@ -532,7 +532,7 @@ fn in_a_job_of_many_futures_those_of_one_are_for_debugging() {
     let run = Plan::new("many").group("n", items, None).run();
     let subscriber = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
     tracing::subscriber::with_default(subscriber, || {
-        let mut spans = Spans::new(&run.job, "run-1", None);
+        let mut spans = Spans::new(&run.job, "run-1", None, &NOTHING);
         assert!(spans.attempt(run.node("n[7]"), 1).is_disabled());
         assert!(!spans.job().is_disabled());
     });

@@ -13,6 +13,7 @@ use jobrun::job::{
     Action, ArgsSpec, Callback, CallbackAction, Items, Job, Origin, Place, Setup, Spec, Trigger,
 };
 use jobrun::ledger::{Attempt, CallbackRecord, JobReturn, Ledger};
+use jobrun::mask::Masker;
 use jobrun::outcome::{Because, Captured, Cause, Failure, FailureKind, Return, State, Stream};
 use jobrun::report::{Observer, RunView};
 use jobrun::template::Template;
@@ -107,6 +108,7 @@ impl Plan {
             specs: self.specs,
             setups: vec![Setup::default()],
             vars: Value::Map(Vec::new()),
+            secrets: Vec::new(),
             reports: Vec::new(),
             callbacks: self.callbacks,
         };
@@ -158,6 +160,9 @@ impl Plan {
     }
 }
 
+/// No secrets.
+pub static NOTHING: Masker = Masker::none();
+
 /// A run that is told.
 pub struct Run {
     pub job: Arc<Job>,
@@ -176,6 +181,7 @@ impl Run {
             ledger: &self.ledger,
             run_id: "run-1",
             started_at: SystemTime::UNIX_EPOCH + Duration::from_hours(500_000),
+            masker: &NOTHING,
         }
     }
 

@@ -126,7 +126,8 @@ impl Console {
         self.counts = Counts { total: run.job.graph.future_count(), ..Counts::default() };
         if self.wants_lines(1) {
             let futures = words::many(u64::from(self.counts.total), "future");
-            let job = words::plain(&run.job.name, false);
+            let job = run.job_name();
+            let job = words::plain(&job, false);
             self.line(DIM, "job", &format!("{job}  {futures}, run {}", run.run_id));
         }
         if let Some(target) = self.target.take() {
@@ -201,7 +202,8 @@ impl Console {
         let counts = self.counts;
         self.screen.board(|board| board.counted(&counts));
         if self.wants_lines(1) {
-            let group = words::plain(run.task_name(task), false);
+            let group = run.task_name(task);
+            let group = words::plain(&group, false);
             let members = run.job.graph.members(task).len() as u64;
             self.line(DIM, "group", &format!("{group}  has {}", words::many(members, "future")));
         }
@@ -209,7 +211,8 @@ impl Console {
 
     fn group_returned(&mut self, run: &RunView<'_>, task: TaskId) {
         let Some(how) = run.ledger.group(task) else { return };
-        let group = words::plain(run.task_name(task), false);
+        let group = run.task_name(task);
+        let group = words::plain(&group, false);
         if how.verdict() == State::Failed && summary::has_own_wait(run, task) {
             if self.options.progress != Progress::None {
                 let why = words::group_failure(run, task);

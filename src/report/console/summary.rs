@@ -37,7 +37,8 @@ pub(super) fn show(screen: &mut Screen, run: &RunView<'_>, verbosity: i8) {
     if verbosity < 0 && exit == Exit::Succeeded {
         return;
     }
-    let job = words::plain(&run.job.name, false);
+    let job = run.job_name();
+    let job = words::plain(&job, false);
     for remark in words::remarks(run) {
         let remark = screen.painted(YELLOW, &remark);
         screen.say(&format!("{job}: {remark}"));
@@ -70,7 +71,8 @@ fn open(screen: &mut Screen, gap: &mut bool) {
 }
 
 fn group(screen: &mut Screen, run: &RunView<'_>, task: TaskId) {
-    let group = words::plain(run.task_name(task), false);
+    let group = run.task_name(task);
+    let group = words::plain(&group, false);
     let why = words::group_failure(run, task);
     let place = place(screen, run, task);
     screen.labelled(RED, "FAIL", &format!("group {group}  {why}{place}"));
@@ -100,15 +102,15 @@ fn failure(screen: &mut Screen, run: &RunView<'_>, node: NodeId, with_output: bo
     }
     if let Some(detail) = record.detail.as_ref().filter(|_| with_output) {
         let both = detail.stdout.bytes > 0 && detail.stderr.bytes > 0;
-        tail(screen, &detail.stdout, both.then_some("stdout"));
-        tail(screen, &detail.stderr, both.then_some("stderr"));
+        tail(screen, run, &detail.stdout, both.then_some("stdout"));
+        tail(screen, run, &detail.stderr, both.then_some("stderr"));
     }
 }
 
 /// The last lines of a stream. A bar in front keeps them from being taken for jobrun's own words, or
 /// for commands to the system that reads the log.
-fn tail(screen: &mut Screen, captured: &Captured, title: Option<&str>) {
-    let lines = words::last_lines(captured, LINES);
+fn tail(screen: &mut Screen, run: &RunView<'_>, captured: &Captured, title: Option<&str>) {
+    let lines = words::last_lines(run, captured, LINES);
     if lines.is_empty() {
         return;
     }

@@ -47,7 +47,7 @@ fn page(run: &RunView<'_>) -> Markup {
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="referrer" content="no-referrer";
-                title { (text(&run.job.name)) " " (outcome(run)) }
+                title { (text(&run.job_name())) " " (outcome(run)) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
@@ -72,17 +72,17 @@ fn headline(run: &RunView<'_>) -> Markup {
     let remarks = words::remarks(run);
     html! {
         div.head {
-            h1 { (text(&run.job.name)) }
+            h1 { (text(&run.job_name())) }
             span class={ "pill " (exit.word()) } { (outcome(run)) }
         }
         @if let Some(description) = &run.job.description {
-            p.about.soft { (text(description)) }
+            p.about.soft { (text(&run.shown(description))) }
         }
         div.facts {
             span { "took " b { (words::duration(elapsed(run))) } }
             span { "started " b { (calendar(run)) } }
-            @if let Some(manifest) = &run.job.origin.manifest {
-                span { "manifest " b { (text(manifest)) } }
+            @if let Some(manifest) = run.manifest() {
+                span { "manifest " b { (text(&manifest)) } }
             }
             span { "waited for " b { (words::policy(run.job.graph.wait().return_when)) } }
             span { "exit code " b { (exit.code()) } }
@@ -144,7 +144,7 @@ fn failures(run: &RunView<'_>, counts: &Counts) -> Markup {
                     article.failure {
                         header {
                             span.dot.failed {}
-                            span.name { (text(run.task_name(task))) }
+                            span.name { (text(&run.task_name(task))) }
                             span.soft { "group" }
                             (place(run, task))
                         }
@@ -175,15 +175,15 @@ fn failure(run: &RunView<'_>, node: NodeId) -> Markup {
                 (place(run, task))
             }
             p.message { (words::plain(&words::why(run, record), true)) }
-            @if let Some(detail) = &record.detail { (output(detail)) }
+            @if let Some(detail) = &record.detail { (output(run, detail)) }
         }
     }
 }
 
-fn output(detail: &Detail) -> Markup {
+fn output(run: &RunView<'_>, detail: &Detail) -> Markup {
     html! {
         @for (name, captured) in [("stdout", &detail.stdout), ("stderr", &detail.stderr)] {
-            @let lines = words::last_lines(captured, LINES);
+            @let lines = words::last_lines(run, captured, LINES);
             @if !lines.is_empty() {
                 div.stream { (name) (cut(captured, &lines)) }
                 pre { (lines.join("\n")) }
@@ -263,7 +263,7 @@ fn group(run: &RunView<'_>, task: TaskId) -> Markup {
     let how = run.ledger.group(task);
     html! {
         tr {
-            td { span.name { (text(run.task_name(task))) } }
+            td { span.name { (text(&run.task_name(task))) } }
             td {
                 @match how {
                     Some(how) => (tag(how.verdict())),
@@ -313,7 +313,7 @@ fn futures(run: &RunView<'_>, counts: &Counts, path: &[NodeId]) -> Markup {
 fn future(run: &RunView<'_>, node: NodeId, on_path: bool) -> Markup {
     let record = run.record(node);
     let graph = &run.job.graph;
-    let executor = &graph.executor(graph.task(graph.task_of(node)).executor).name;
+    let executor = run.executor_name(graph.task_of(node));
     let first = measure::first_start(record);
     html! {
         tr {
@@ -322,7 +322,7 @@ fn future(run: &RunView<'_>, node: NodeId, on_path: bool) -> Markup {
                 @if on_path { " " span.star title="on the critical path" { "★" } }
             }
             td { (tag(record.state)) }
-            td.soft { @if record.worker > 0 { (text(executor)) " " (record.worker) } }
+            td.soft { @if record.worker > 0 { (text(&executor)) " " (record.worker) } }
             @if let Some(first) = first {
                 td.number { (words::duration(first.since(Time::ZERO))) }
                 td.number { (words::duration(record.elapsed())) }

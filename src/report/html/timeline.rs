@@ -140,7 +140,7 @@ fn row(
     (executor, worker): (usize, u32),
 ) -> Markup {
     let first = place == 0 || lanes[place - 1].0 != executor;
-    let name = &run.job.graph.executors()[executor].name;
+    let name = run.shown(&run.job.graph.executors()[executor].name);
     let y = scale.y(place);
     // Rows too low for a label are named at every tenth.
     let labelled = scale.row >= 13.0 || worker % 10 == 1;
@@ -150,7 +150,7 @@ fn row(
         }
         @let base = round(y + scale.row / 2.0 + 4.0);
         @if first {
-            text.executor x="6" y=(base) { (text(&shortened(name, 11))) }
+            text.executor x="6" y=(base) { (text(&shortened(&name, 11))) }
         }
         @if labelled || first {
             text x=(LEFT - 10.0) y=(base) text-anchor="end" { (worker) }

@@ -92,7 +92,6 @@ fn what_is_not_supported_yet_is_said_and_never_passed_over() {
         let end = refused(&format!("[[task]]\nname = \"t\"\ncall = \"echo\"\n{keys}"));
         end.says("not supported yet");
     }
-    refused("secrets = [\"TOKEN\"]").says("not supported yet");
 }
 
 #[test]

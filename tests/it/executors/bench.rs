@@ -129,6 +129,7 @@ impl Bench {
             specs: vec![spec],
             setups: vec![self.setup],
             vars: Value::Null,
+            secrets: Vec::new(),
             reports: vec![],
             callbacks: vec![],
         });
