@@ -109,6 +109,18 @@ impl Compiled {
     }
 }
 
+/// A value as the engine takes it. Copies share it, so that what many expressions use is converted
+/// once.
+#[derive(Clone, Debug)]
+pub struct Ready(pub(super) EngineValue);
+
+impl Ready {
+    /// Converts a value.
+    pub fn new(value: &Value) -> Self {
+        Self(to_engine(value))
+    }
+}
+
 /// The first filter or test that does not exist. The engine only finds out when it gets there;
 /// asking it to apply the word to nothing tells beforehand.
 fn unknown_word(text: &str) -> Option<TemplateError> {
@@ -149,7 +161,8 @@ fn describe(error: &Error, text: &str) -> TemplateError {
     let whole = |range: Range<usize>| {
         text.floor_char_boundary(range.start)..text.ceil_char_boundary(range.end)
     };
-    TemplateError { message, range: error.range().map(whole).filter(|range| !range.is_empty()) }
+    let range = error.range().map(whole).filter(|range| !range.is_empty());
+    TemplateError { range, ..TemplateError::new(message) }
 }
 
 /// A value as the engine sees it. Whole numbers stay exact, maps keep their order.
