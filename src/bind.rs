@@ -6,9 +6,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::graph::Graph;
 use crate::id::{NodeId, ResourceId};
 use crate::job::{Action, ArgsSpec, CallbackAction, CommandSpec, Job, ProgramSpec};
+use crate::ledger::Ledger;
 use crate::outcome::{Failure, FailureKind};
 use crate::template::{Scope, Template, TemplateError};
 use crate::value::Value;
@@ -68,8 +68,8 @@ impl<'a> Binder<'a> {
     /// # Errors
     /// If a template cannot be filled in, or what it gives cannot be an argument or a variable; the
     /// message names the key.
-    pub fn bind(&self, attempt: &Attempt<'_>) -> Result<Work, Failure> {
-        let item = self.job.item(attempt.node);
+    pub fn bind(&self, attempt: &Attempt<'_>, ledger: &Ledger) -> Result<Work, Failure> {
+        let item = self.job.item(attempt.node, ledger);
         let scope = self.scope(Some(attempt.node), item.as_ref());
         let spec = self.job.spec(self.job.graph.task_of(attempt.node));
         let work = match &spec.action {
@@ -96,8 +96,9 @@ impl<'a> Binder<'a> {
         &self,
         action: &CallbackAction,
         occasion: &Occasion<'_>,
+        ledger: &Ledger,
     ) -> Result<CallbackWork, String> {
-        let item = occasion.node.and_then(|node| self.job.item(node));
+        let item = occasion.node.and_then(|node| self.job.item(node, ledger));
         let scope =
             Scope { future: Some(occasion.payload), ..self.scope(occasion.node, item.as_ref()) };
         match action {
@@ -121,7 +122,7 @@ impl<'a> Binder<'a> {
     }
 
     fn scope<'s>(&'s self, node: Option<NodeId>, item: Option<&'s Value>) -> Scope<'s> {
-        let index = node.and_then(|node| index_of(&self.job.graph, node));
+        let index = node.and_then(|node| self.job.graph.index_in_group(node));
         Scope { vars: Some(&self.job.vars), item, index, future: None }
     }
 
@@ -138,8 +139,7 @@ impl<'a> Binder<'a> {
         if let Some(node) = node {
             facts.push(var("JOBRUN_TASK", &graph.task(graph.task_of(node)).name));
             facts.push(var("JOBRUN_FUTURE", &graph.name(node).to_string()));
-            facts
-                .extend(index_of(graph, node).map(|index| var("JOBRUN_INDEX", &index.to_string())));
+            facts.extend(graph.index_in_group(node).map(|at| var("JOBRUN_INDEX", &at.to_string())));
         }
         let item = item.and_then(Value::to_text).filter(|item| item.len() <= MAX_ITEM);
         facts.extend(item.map(|item| var("JOBRUN_ITEM", &item)));
@@ -280,11 +280,6 @@ fn without_nul(text: &[u8], key: impl fmt::Display) -> Result<(), String> {
 
 fn in_key(key: impl fmt::Display) -> impl FnOnce(TemplateError) -> String {
     move |error| format!("{key}: {error}")
-}
-
-/// The place of a future in its group; `None` for a plain task and for a gate.
-fn index_of(graph: &Graph, node: NodeId) -> Option<u32> {
-    graph.index_in_group(node).filter(|_| !graph.is_gate(node))
 }
 
 fn var(name: &str, value: &str) -> (OsString, OsString) {

@@ -66,11 +66,9 @@ impl Exit {
 /// Whether a task that the job's wait does not look at failed: a clean-up step, for example.
 fn outside_failed(graph: &Graph, ledger: &Ledger) -> bool {
     graph.tasks().filter(|(id, task)| !graph.is_inside(*id) && !task.allow_failure).any(
-        |(id, task)| match (&task.size, ledger.group(id)) {
-            (crate::graph::Size::Group { wait: Some(_), .. }, Some(group)) => {
-                group.verdict() == State::Failed
-            }
-            _ => graph
+        |(id, task)| match ledger.group(id).filter(|_| task.size.wait().is_some()) {
+            Some(group) => group.verdict() == State::Failed,
+            None => graph
                 .members(id)
                 .any(|node| ledger.record(crate::id::NodeId(node)).state.is_failure()),
         },

@@ -1,12 +1,17 @@
-//! The compiled graph: tasks, nodes, edges, limits and waits. Immutable, valid by construction, and
+//! The compiled graph: tasks, nodes, edges, limits and waits. Valid by construction, never edited, and
 //! ignorant of everything else: not even what a task does is known here.
 //!
 //! A task has one node, or, if it is a group, a node for each member and one more, its *gate*. What
 //! comes after a group hangs off the gate, which opens when the group's wait returns.
+//!
+//! An *open* group begins with its gate alone: how many members it has turns out while the job runs.
+//! They are then added behind all other nodes, once, and nothing that was there before changes.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::id::{ExecutorId, NodeId, ResourceId, TaskId};
@@ -24,8 +29,13 @@ pub struct Task {
     pub size: Size,
     /// The tasks that this one is `after`, each once.
     pub after: Vec<TaskId>,
+    /// The task whose futures this one follows one by one: it has as many, and each of them is after
+    /// its counterpart alone, and not after the whole task. It is not among `after` for that.
+    pub each: Option<TaskId>,
     /// Which ends of those let it run.
     pub when: When,
+    /// Whether each of its futures has a condition that is asked for before it may start.
+    pub asks: bool,
     /// Where its futures run.
     pub executor: ExecutorId,
     /// How much of which resource each of its futures holds while it runs.
@@ -57,6 +67,11 @@ pub enum Size {
     Group {
         /// The number of members; may be 0.
         members: u32,
+        /// The `wait` of the task, if it has one.
+        wait: Option<Wait>,
+    },
+    /// A mapped task whose members are not known before it runs: see [`Graph::grow`].
+    Open {
         /// The `wait` of the task, if it has one.
         wait: Option<Wait>,
     },
@@ -225,7 +240,7 @@ pub enum GraphError {
 }
 
 /// The graph of one job. See the [module](self) for what its nodes are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Graph {
     tasks: Vec<Task>,
     executors: Vec<Executor>,
@@ -245,6 +260,12 @@ pub struct Graph {
     /// Whether the job's own wait looks at the task.
     inside: Vec<bool>,
     futures: u32,
+    /// Those that follow each task one by one.
+    followers: Dependents,
+    /// The members of each open group once they are known, by task.
+    grown: BTreeMap<TaskId, OnceLock<Range<u32>>>,
+    /// The same in the order in which they were added: where each begins, and whose they are.
+    segments: Box<[OnceLock<(u32, TaskId)>]>,
 }
 
 impl Graph {
@@ -272,8 +293,16 @@ impl Graph {
                 "unknown resource"
             );
         }
-        let dependents = Dependents::of(&tasks);
-        let order = topological_order(&tasks, &dependents)?;
+        let dependents = Dependents::of(&tasks, |task| task.after.as_slice());
+        let followers = Dependents::of(&tasks, |task| task.each.as_slice());
+        let all;
+        let behind = if followers.tasks.is_empty() {
+            &dependents
+        } else {
+            all = Dependents::of(&tasks, Task::before);
+            &all
+        };
+        let order = topological_order(&tasks, behind)?;
 
         let mut first = Vec::with_capacity(tasks.len() + 1);
         let mut task_of = Vec::with_capacity(tasks.len());
@@ -291,14 +320,17 @@ impl Graph {
             rows.resize(nodes[1] as usize, edges.len() as u32);
             for dependent in dependents.on(id) {
                 let (start, end) = (first[dependent.index()], first[dependent.index() + 1]);
-                // The gate waits for the members; that of an empty group is entered itself.
+                // The gate waits for the members; that of an empty or open group is entered itself.
                 edges.extend((start..(end - 1).max(start + 1)).map(NodeId));
             }
             rows.push(edges.len() as u32);
         }
 
-        let inside = inside(&tasks, &dependents, &order);
-        let (rank, by_rank) = ranks(&tasks, &dependents, &order, &first);
+        let inside = inside(&tasks, behind, &order);
+        let (rank, by_rank) = ranks(&tasks, behind, &order, &first);
+        let open = tasks.iter().enumerate().filter(|(_, task)| task.size.is_open());
+        let grown: BTreeMap<_, _> =
+            open.map(|(id, _)| (TaskId(id as u32), OnceLock::new())).collect();
         Ok(Self {
             tasks,
             executors,
@@ -313,7 +345,74 @@ impl Graph {
             order,
             inside,
             futures: futures as u32,
+            followers,
+            segments: grown.keys().map(|_| OnceLock::new()).collect(),
+            grown,
         })
+    }
+
+    /// Gives an open group its members, and as many to each open group that follows it one by one.
+    ///
+    /// # Errors
+    /// If the job would have more than [`MAX_FUTURES`] futures. Nothing has changed then.
+    ///
+    /// # Panics
+    /// If the group is not open, or has its members.
+    pub fn grow(&self, task: TaskId, members: u32) -> Result<(), GraphError> {
+        let tasks = self.growing_with(task);
+        let more = u64::from(members) * tasks.len() as u64;
+        let futures = u64::from(self.future_count()) + more;
+        if futures > MAX_FUTURES {
+            return Err(GraphError::TooLarge(futures));
+        }
+        let mut start = self.node_count() as u32;
+        let free = self.segments.partition_point(|segment| segment.get().is_some());
+        for (task, segment) in tasks.into_iter().zip(&self.segments[free..]) {
+            let range = start..start + members;
+            let once =
+                self.grown[&task].set(range).and(segment.set((start, task)).map_err(|_| 0..0));
+            assert!(once.is_ok(), "a group grows once");
+            start += members;
+        }
+        Ok(())
+    }
+
+    /// The open groups that get their members together with this one, itself first, each behind the
+    /// one that it follows.
+    pub fn growing_with(&self, task: TaskId) -> Vec<TaskId> {
+        let mut tasks = vec![task];
+        let mut next = 0;
+        while let Some(&task) = tasks.get(next) {
+            tasks.extend(self.followers(task));
+            next += 1;
+        }
+        tasks
+    }
+
+    /// Whether any group is open.
+    pub fn is_open(&self) -> bool {
+        !self.grown.is_empty()
+    }
+
+    /// Whether this is an open group whose members are not known yet.
+    pub fn awaits_members(&self, task: TaskId) -> bool {
+        self.is_open() && self.grown.get(&task).is_some_and(|members| members.get().is_none())
+    }
+
+    /// Whether a node was added while the job ran.
+    pub fn is_grown(&self, node: NodeId) -> bool {
+        node.index() >= self.task_of.len()
+    }
+
+    /// The tasks that follow this one, future by future.
+    pub fn followers(&self, task: TaskId) -> &[TaskId] {
+        self.followers.on(task.index())
+    }
+
+    /// The future that this one follows; `None` if its task has no `each`.
+    pub fn counterpart(&self, node: NodeId) -> Option<NodeId> {
+        let each = self.task(self.task_of(node)).each?;
+        Some(NodeId(self.members(each).start + self.index_in_group(node)?))
     }
 
     /// All tasks, in manifest order.
@@ -351,14 +450,15 @@ impl Graph {
         &self.wait
     }
 
-    /// The number of nodes, gates included.
+    /// The number of nodes, gates included, that there are by now.
     pub fn node_count(&self) -> usize {
-        self.task_of.len()
+        let grown = self.grown.values().filter_map(OnceLock::get).map(|members| members.end);
+        grown.max().map_or(self.task_of.len(), |end| end as usize)
     }
 
-    /// The number of futures.
+    /// The number of futures that are known by now.
     pub fn future_count(&self) -> u32 {
-        self.futures
+        self.futures + (self.node_count() - self.task_of.len()) as u32
     }
 
     /// All futures, in submission order: by task, then by index.
@@ -368,18 +468,31 @@ impl Graph {
 
     /// The task a node belongs to.
     pub fn task_of(&self, node: NodeId) -> TaskId {
-        self.task_of[node.index()]
+        self.task_of.get(node.index()).copied().unwrap_or_else(|| self.task_of_grown(node))
     }
 
-    /// The ids of a task's futures, as a range over [`NodeId`].
+    fn task_of_grown(&self, node: NodeId) -> TaskId {
+        let is_before = |segment: &OnceLock<(u32, TaskId)>| {
+            segment.get().is_some_and(|(start, _)| *start <= node.0)
+        };
+        // Empty segments begin where the next one does, so the last that begins so early has it.
+        let place = self.segments.partition_point(is_before);
+        self.segments[place - 1].get().expect("it begins before the node").1
+    }
+
+    /// The ids of a task's futures, as a range over [`NodeId`]. An open group has none at first.
     pub fn members(&self, task: TaskId) -> Range<u32> {
+        let size = &self.task(task).size;
+        if size.is_open() {
+            return self.grown[&task].get().cloned().unwrap_or_default();
+        }
         let start = self.first[task.index()];
-        start..start + self.task(task).size.futures()
+        start..start + size.futures()
     }
 
     /// The gate of a task, if it is a group.
     pub fn gate(&self, task: TaskId) -> Option<NodeId> {
-        self.task(task).size.is_group().then(|| NodeId(self.members(task).end))
+        self.task(task).size.is_group().then(|| self.end_of(task))
     }
 
     /// Whether a node is the gate of a group.
@@ -387,10 +500,12 @@ impl Graph {
         self.gate(self.task_of(node)) == Some(node)
     }
 
-    /// The place of a future in its group; `None` for a plain task.
+    /// The place of a future in its group; `None` for a plain task and for a gate.
     pub fn index_in_group(&self, node: NodeId) -> Option<u32> {
         let task = self.task_of(node);
-        self.task(task).size.is_group().then(|| node.0 - self.first[task.index()])
+        let members = self.members(task);
+        let within = self.task(task).size.is_group() && members.contains(&node.0);
+        within.then(|| node.0 - members.start)
     }
 
     /// The node whose end is the end of a task: its one future, or the gate.
@@ -398,18 +513,28 @@ impl Graph {
         NodeId(self.first[task.index() + 1] - 1)
     }
 
-    /// The nodes that are directly after this one.
+    /// The nodes that are directly after this one, but for those that [follow](Self::followers) it.
     pub fn dependents(&self, node: NodeId) -> &[NodeId] {
+        if self.is_grown(node) {
+            return &[];
+        }
         &self.edges[self.rows[node.index()] as usize..self.rows[node.index() + 1] as usize]
     }
 
     /// The place of a node in the order of starts: priority, then critical path, then manifest
-    /// order. Every node has its own.
+    /// order. Every node has its own, but for those that were added: they share that of their gate,
+    /// and go by their number among themselves.
     pub fn rank(&self, node: NodeId) -> u32 {
-        self.rank[node.index()]
+        let own = self.rank.get(node.index()).copied();
+        own.unwrap_or_else(|| self.rank_of(self.task_of_grown(node)))
     }
 
-    /// The node at a place of the order of starts.
+    /// The best place that a node of a task has in the order of starts.
+    pub fn rank_of(&self, task: TaskId) -> u32 {
+        self.rank[self.first[task.index()] as usize]
+    }
+
+    /// The node at a place of the order of starts; the gate for those that share it.
     pub fn at_rank(&self, rank: u32) -> NodeId {
         self.by_rank[rank as usize]
     }
@@ -422,30 +547,50 @@ impl Graph {
 
     /// The name of a node: `sum[3]` for a member of a group, the task's name for anything else.
     pub fn name(&self, node: NodeId) -> Name<'_> {
-        let task = self.task_of(node);
-        let index = if self.is_gate(node) { None } else { self.index_in_group(node) };
-        Name { task: &self.task(task).name, index }
+        Name { task: &self.task(self.task_of(node)).name, index: self.index_in_group(node) }
+    }
+}
+
+impl Task {
+    /// All tasks that this one comes after, be it future by future.
+    pub fn before(&self) -> impl Iterator<Item = &TaskId> {
+        self.after.iter().chain(&self.each)
     }
 }
 
 impl Size {
-    /// The number of futures.
+    /// The number of futures; 0 for an open group, whose number is not known here.
     pub const fn futures(&self) -> u32 {
         match self {
             Self::One => 1,
             Self::Group { members, .. } => *members,
+            Self::Open { .. } => 0,
         }
     }
 
     /// Whether this is a group.
     pub const fn is_group(&self) -> bool {
-        matches!(self, Self::Group { .. })
+        !matches!(self, Self::One)
+    }
+
+    /// Whether this is a group whose members are not known before it runs.
+    pub const fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    /// The wait that the manifest gives a group.
+    pub const fn wait(&self) -> Option<&Wait> {
+        match self {
+            Self::Group { wait: Some(wait), .. } | Self::Open { wait: Some(wait) } => Some(wait),
+            _ => None,
+        }
     }
 
     const fn nodes(&self) -> u32 {
         match self {
             Self::One => 1,
             Self::Group { members, .. } => *members + 1,
+            Self::Open { .. } => 1,
         }
     }
 }
@@ -466,27 +611,32 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// Who is after each task, in compressed sparse rows: a task is large, and following its `after` is
+/// Who comes after each task, in compressed sparse rows: a task is large, and following its `after` is
 /// a leap through memory for each.
+#[derive(Clone, Debug)]
 struct Dependents {
     rows: Vec<u32>,
     tasks: Vec<TaskId>,
 }
 
 impl Dependents {
-    fn of(tasks: &[Task]) -> Self {
+    /// `before` gives what a task comes after.
+    fn of<'t, I>(tasks: &'t [Task], before: impl Fn(&'t Task) -> I) -> Self
+    where
+        I: IntoIterator<Item = &'t TaskId>,
+    {
         // Counted two places on, so that filling a row moves its start, one place on, to its end.
         let mut rows = vec![0; tasks.len() + 2];
-        for after in tasks.iter().flat_map(|task| &task.after) {
-            rows[after.index() + 2] += 1;
+        for one in tasks.iter().flat_map(&before) {
+            rows[one.index() + 2] += 1;
         }
         for row in 2..rows.len() {
             rows[row] += rows[row - 1];
         }
         let mut dependents = vec![TaskId(0); rows[tasks.len() + 1] as usize];
         for (id, task) in tasks.iter().enumerate() {
-            for after in &task.after {
-                let place = &mut rows[after.index() + 1];
+            for one in before(task) {
+                let place = &mut rows[one.index() + 1];
                 dependents[*place as usize] = TaskId(id as u32);
                 *place += 1;
             }
@@ -501,7 +651,7 @@ impl Dependents {
 
 /// Kahn's algorithm; what it cannot reach is on a cycle or behind one.
 fn topological_order(tasks: &[Task], dependents: &Dependents) -> Result<Vec<TaskId>, GraphError> {
-    let mut missing: Vec<u32> = tasks.iter().map(|task| task.after.len() as u32).collect();
+    let mut missing: Vec<u32> = tasks.iter().map(|task| task.before().count() as u32).collect();
     let mut order = Vec::with_capacity(tasks.len());
     order.extend((0..tasks.len()).filter(|&id| missing[id] == 0).map(|id| TaskId(id as u32)));
     let mut next = 0;
@@ -523,7 +673,7 @@ fn topological_order(tasks: &[Task], dependents: &Dependents) -> Result<Vec<Task
 
 /// The cycles among the tasks that still miss something, no task in two of them.
 ///
-/// Every such task is after at least one other such task, so walking along `after` must come back
+/// Every such task comes after at least one other such task, so walking that way must come back
 /// to where the walk has been.
 fn cycles(tasks: &[Task], missing: &[u32]) -> Vec<Vec<TaskId>> {
     const UNSEEN: usize = usize::MAX;
@@ -535,7 +685,7 @@ fn cycles(tasks: &[Task], missing: &[u32]) -> Vec<Vec<TaskId>> {
         while walk_of[at] == UNSEEN {
             walk_of[at] = start;
             path.push(TaskId(at as u32));
-            match tasks[at].after.iter().find(|after| missing[after.index()] > 0) {
+            match tasks[at].before().find(|before| missing[before.index()] > 0) {
                 Some(next) => at = next.index(),
                 None => break,
             }

@@ -2,17 +2,18 @@
 //! filled in. Made by `compile` alone; knows neither the manifest it came from nor who runs it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::graph::Graph;
+use crate::graph::{Graph, GraphError};
 use crate::id::{ExecutorId, NodeId, TaskId};
+use crate::ledger::Ledger;
 use crate::template::Template;
 use crate::value::Value;
 use crate::work::ResultKind;
 
 /// A job that can be run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Job {
     /// Its name.
     pub name: String,
@@ -46,7 +47,7 @@ pub struct Origin {
 }
 
 /// What the futures of one task do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Spec {
     /// The line of its `[[task]]` in the manifest, counted from 1; 0 if there is none.
     pub line: u32,
@@ -59,7 +60,7 @@ pub struct Spec {
 }
 
 /// What a task or a callback does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Action {
     /// Calls a registered function.
     Call {
@@ -73,7 +74,7 @@ pub enum Action {
 }
 
 /// What a function is given.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ArgsSpec {
     /// The item of the future is the one argument; nothing for a plain task.
     Item,
@@ -84,7 +85,7 @@ pub enum ArgsSpec {
 }
 
 /// A child process to be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CommandSpec {
     /// What is executed.
     pub program: ProgramSpec,
@@ -101,7 +102,7 @@ pub struct CommandSpec {
 }
 
 /// What a child process executes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ProgramSpec {
     /// A program and its arguments, without a shell; at least one element.
     Argv(Vec<Template>),
@@ -128,14 +129,20 @@ pub enum Items {
     },
     /// These.
     List(Vec<Value>),
+    /// For each future the result of its counterpart in the task that is followed.
+    Each,
+    /// These, as soon as they are known: what `map` yields while the job runs.
+    Open(OnceLock<Vec<Value>>),
 }
 
 impl Items {
-    /// The number of items.
+    /// The number of items that are the task's own, as far as they are known.
     pub fn len(&self) -> usize {
         match self {
             Self::Range { len, .. } => *len as usize,
             Self::List(items) => items.len(),
+            Self::Each => 0,
+            Self::Open(items) => items.get().map_or(0, Vec::len),
         }
     }
 
@@ -144,19 +151,20 @@ impl Items {
         self.len() == 0
     }
 
-    /// The item at `index`, which must be less than [`len`](Self::len).
-    pub fn get(&self, index: u32) -> Value {
+    /// The item at `index`; `None` beyond the last one, or where it is not the task's own.
+    pub fn get(&self, index: u32) -> Option<Value> {
         match self {
-            Self::Range { start, step, .. } => {
-                Value::Int(i128::from(*start) + i128::from(*step) * i128::from(index))
-            }
-            Self::List(items) => items[index as usize].clone(),
+            Self::Range { start, step, len } => (index < *len)
+                .then(|| Value::Int(i128::from(*start) + i128::from(*step) * i128::from(index))),
+            Self::List(items) => items.get(index as usize).cloned(),
+            Self::Each => None,
+            Self::Open(items) => items.get()?.get(index as usize).cloned(),
         }
     }
 }
 
 /// How an executor is set up, beyond what the schedule needs.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Setup {
     /// A worker process is replaced after so many calls.
     pub max_tasks_per_child: Option<u32>,
@@ -179,7 +187,7 @@ pub struct Conditions {
 }
 
 /// Something done when a future or the job changes state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Callback {
     /// The line of its table in the manifest, counted from 1; 0 if there is none.
     pub line: u32,
@@ -259,7 +267,7 @@ impl Trigger {
 }
 
 /// What a callback does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum CallbackAction {
     /// Writes a line to the log.
     Log(Template),
@@ -300,10 +308,29 @@ impl Job {
         &self.setups[executor.index()]
     }
 
-    /// The item of a future; `None` for one of a plain task.
-    pub fn item(&self, node: NodeId) -> Option<Value> {
+    /// The item of a future; `None` for one of a plain task. That of a task with `each` is the result
+    /// of its counterpart.
+    pub fn item(&self, node: NodeId, ledger: &Ledger) -> Option<Value> {
         let index = self.graph.index_in_group(node)?;
-        let items = self.spec(self.graph.task_of(node)).items.as_ref()?;
-        ((index as usize) < items.len()).then(|| items.get(index))
+        match self.spec(self.graph.task_of(node)).items.as_ref()? {
+            Items::Each => Some(ledger.record(self.graph.counterpart(node)?).result.clone()),
+            items => items.get(index),
+        }
+    }
+
+    /// Gives an open group its items, and its futures and those of its followers to the graph.
+    ///
+    /// # Errors
+    /// If the job would have too many futures.
+    ///
+    /// # Panics
+    /// If the group is not open, or was given them before.
+    pub fn grow(&self, task: TaskId, items: Vec<Value>) -> Result<(), GraphError> {
+        let members = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        self.graph.grow(task, members)?;
+        if let Some(Items::Open(open)) = &self.spec(task).items {
+            assert!(open.set(items).is_ok(), "a group grows once");
+        }
+        Ok(())
     }
 }

@@ -153,6 +153,11 @@ impl Ledger {
         }
     }
 
+    /// Makes room for the nodes that were added to `graph`.
+    pub fn grow(&mut self, graph: &Graph) {
+        self.records.resize_with(graph.node_count(), Record::default);
+    }
+
     /// What is known of a node.
     pub fn record(&self, node: NodeId) -> &Record {
         &self.records[node.index()]

@@ -50,6 +50,11 @@ impl<'a> RunView<'a> {
         &self.job.graph.task(task).name
     }
 
+    /// The item of a future; `None` for one of a plain task.
+    pub fn item(&self, node: NodeId) -> Option<Value> {
+        self.job.item(node, self.ledger)
+    }
+
     /// What is known of a node.
     pub fn record(&self, node: NodeId) -> &'a Record {
         self.ledger.record(node)
@@ -313,7 +318,7 @@ pub fn future<'a>(run: &RunView<'a>, node: NodeId) -> FutureShape<'a> {
         name: Text(graph.name(node)),
         task: &task.name,
         index: graph.index_in_group(node),
-        item: run.job.item(node).map(Cow::Owned),
+        item: run.item(node).map(Cow::Owned),
         executor: &graph.executor(task.executor).name,
         worker: (record.worker > 0).then_some(record.worker),
         state: record.state.word(),
@@ -322,7 +327,7 @@ pub fn future<'a>(run: &RunView<'a>, node: NodeId) -> FutureShape<'a> {
         cause: record.cause().map(|of| cause(run, of)),
         exit_code: detail.and_then(|detail| detail.exit_code),
         signal: detail.and_then(|detail| detail.signal),
-        after: task.after.iter().map(|&after| run.task_name(after)).collect(),
+        after: task.before().map(|&before| run.task_name(before)).collect(),
         started: (record.attempts > 0).then(|| record.started.seconds()),
         elapsed: if record.state.is_done() { seconds(record.elapsed()) } else { 0.0 },
         queued: measure::first_start(record)

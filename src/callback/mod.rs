@@ -112,7 +112,7 @@ impl<'a> Callbacks<'a> {
             state,
             traceparent: &self.trace.of_callback(due.key),
         };
-        let step = match self.binder.bind_callback(&callback.action, &occasion) {
+        let step = match self.binder.bind_callback(&callback.action, &occasion, run.ledger) {
             Err(error) => self.failed(&due, error),
             Ok(CallbackWork::Log(message)) => {
                 self.queue.ended(due.key);

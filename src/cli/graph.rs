@@ -120,6 +120,7 @@ pub fn label(name: &str, size: &Size) -> String {
     match size {
         Size::One => name.to_owned(),
         Size::Group { members, .. } => format!("{name} ×{members}"),
+        Size::Open { .. } => format!("{name} ×?"),
     }
 }
 

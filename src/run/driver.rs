@@ -207,8 +207,8 @@ impl<'a, B: Backend> Driver<'a, B> {
         // Only a child can be told.
         let traceparent =
             if self.is_call(node) { String::new() } else { self.spans.traceparent(node, attempt) };
-        let bound =
-            self.binder.bind(&bind::Attempt { node, attempt, units, traceparent: &traceparent });
+        let attempt_of = bind::Attempt { node, attempt, units, traceparent: &traceparent };
+        let bound = self.binder.bind(&attempt_of, &self.ledger);
         match bound {
             Ok(work) => {
                 let span = self.spans.attempt(node, attempt);

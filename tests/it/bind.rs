@@ -12,6 +12,7 @@ use jobrun::id::{ExecutorId, NodeId, ResourceId};
 use jobrun::job::{
     Action, ArgsSpec, CallbackAction, CommandSpec, Items, Job, Origin, ProgramSpec, Setup, Spec,
 };
+use jobrun::ledger::Ledger;
 use jobrun::outcome::FailureKind;
 use jobrun::template::{Names, Template};
 use jobrun::value::Value;
@@ -48,6 +49,8 @@ fn job(action: Action, items: Option<Vec<Value>>) -> Job {
         name: "t".to_owned(),
         size,
         after: Vec::new(),
+        each: None,
+        asks: false,
         when: When::Success,
         executor: ExecutorId(0),
         uses: Vec::new(),
@@ -85,7 +88,7 @@ fn bind(job: &Job, node: u32) -> Result<Work, String> {
     let units = [(ResourceId(0), vec![0, 3])];
     let attempt =
         Attempt { node: NodeId(node), attempt: 2, units: &units, traceparent: "00-ab-cd-01" };
-    binder.bind(&attempt).map_err(|failure| {
+    binder.bind(&attempt, &Ledger::new(&job.graph)).map_err(|failure| {
         assert_eq!(failure.kind, FailureKind::Template);
         failure.message
     })
@@ -271,6 +274,7 @@ fn occur(action: &CallbackAction, node: Option<u32>) -> Result<CallbackWork, Str
     binder.bind_callback(
         action,
         &Occasion { node: node.map(NodeId), payload: &payload, state: "failed", traceparent: "" },
+        &Ledger::new(&job.graph),
     )
 }
 

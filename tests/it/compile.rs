@@ -68,7 +68,7 @@ fn the_seed_example_says_what_python_would() {
     assert!(task.call);
     assert_eq!(job.graph.executors()[0].max_workers, 4);
     assert_eq!(job.graph.wait().timeout, Some(Duration::from_secs(7)));
-    assert_eq!(job.spec(id).items.as_ref().unwrap().get(3), Value::from(10_000_000));
+    assert_eq!(job.spec(id).items.as_ref().unwrap().get(3), Some(Value::from(10_000_000)));
     assert!(matches!(&job.spec(id).action, Action::Call { args: ArgsSpec::Item, .. }));
     assert_eq!(job.spec(id).line, 11);
     assert_eq!((job.callbacks[0].line, job.callbacks[0].on.as_slice()), (16, &[Trigger::Done][..]));

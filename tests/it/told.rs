@@ -125,6 +125,8 @@ impl Plan {
             name: name.to_owned(),
             size,
             after,
+            each: None,
+            asks: false,
             when: When::Success,
             executor: ExecutorId(0),
             uses: Vec::new(),

@@ -8,7 +8,6 @@ use anstyle::Style;
 use super::screen::Screen;
 use super::{DIM, GREEN, RED, YELLOW, label, name};
 use crate::exit::Exit;
-use crate::graph::Size;
 use crate::id::{NodeId, TaskId};
 use crate::measure;
 use crate::outcome::Captured;
@@ -60,7 +59,7 @@ fn failures<'a>(run: &RunView<'a>) -> impl Iterator<Item = NodeId> + 'a {
 
 /// Whether a group's verdict stands for its members.
 pub(super) fn has_own_wait(run: &RunView<'_>, task: TaskId) -> bool {
-    matches!(run.job.graph.task(task).size, Size::Group { wait: Some(_), .. })
+    run.job.graph.task(task).size.wait().is_some()
 }
 
 /// An empty line between what happened and what went wrong.

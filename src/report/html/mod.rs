@@ -435,7 +435,7 @@ fn by_state(counts: &Counts) -> [(State, u32); 6] {
 }
 
 fn has_own_wait(graph: &Graph, task: TaskId) -> bool {
-    matches!(graph.task(task).size, crate::graph::Size::Group { wait: Some(_), .. })
+    graph.task(task).size.wait().is_some()
 }
 
 fn outcome(run: &RunView<'_>) -> String {

@@ -220,6 +220,8 @@ fn task(name: String, size: Size, after: Option<usize>) -> Task {
         name,
         size,
         after: after.into_iter().map(|index| TaskId(index as u32)).collect(),
+        each: None,
+        asks: false,
         when: When::Success,
         executor: ExecutorId(0),
         uses: Vec::new(),

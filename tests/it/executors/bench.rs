@@ -91,6 +91,8 @@ impl Bench {
             name: "t".to_owned(),
             size: Size::Group { members: self.members, wait: None },
             after: vec![],
+            each: None,
+            asks: false,
             when: When::Success,
             executor: ExecutorId(0),
             uses: vec![],

@@ -48,6 +48,8 @@ impl TaskSpec {
             name: name.to_owned(),
             size: members.map_or(Size::One, |members| Size::Group { members, wait: None }),
             after: Vec::new(),
+            each: None,
+            asks: false,
             when: When::Success,
             executor: ExecutorId(0),
             uses: Vec::new(),
