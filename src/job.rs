@@ -29,6 +29,10 @@ pub struct Job {
     pub setups: Vec<Setup>,
     /// The values of `vars`, as a map.
     pub vars: Value,
+    /// The environment that children inherit, as a map of text, as far as templates may know it.
+    pub inherited: Value,
+    /// Variables of every child on top of that.
+    pub env: Vec<(String, Template)>,
     /// Reports asked for by the manifest: format and path.
     pub reports: Vec<(String, PathBuf)>,
     /// What is done when something changes, in the order declared.
@@ -57,6 +61,10 @@ pub struct Spec {
     pub action: Action,
     /// The items of a group; `None` for a plain task.
     pub items: Option<Items>,
+    /// What yields the items of an open group.
+    pub expand: Option<Template>,
+    /// What yields whether a future runs.
+    pub condition: Option<Template>,
 }
 
 /// What a task or a callback does.

@@ -1,12 +1,14 @@
 //! What every step of compiling needs: the manifest, what surrounds it, and the faults so far.
 
+use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 
 use crate::compile::options::Options;
+use crate::compile::written::Written;
 use crate::diagnostic::{Diagnostic, Faults, did_you_mean};
 use crate::functions::Functions;
 use crate::id::TaskId;
-use crate::manifest::{Manifest, Span, Spanned, Task};
+use crate::manifest::{Manifest, Span, Spanned, Task, place_of_part};
 use crate::template::Template;
 use crate::value::Value;
 
@@ -22,14 +24,48 @@ pub(super) struct Context<'a> {
     pub vars: Value,
     /// The job's environment, once known.
     pub env: Vec<(String, Template)>,
+    /// What `env` stands for in templates; null for a value that only a run knows.
+    pub environment: Value,
+    /// What `job` stands for in templates, once known.
+    pub job: Value,
+    /// The tasks that templates of tasks name, by task.
+    pub mentions: Vec<Mention>,
+    written: OnceCell<Written<'a>>,
     faults: Faults,
-    guesses: u32,
+    guesses: Cell<u32>,
+}
+
+/// A task that a template of another names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mention {
+    /// Whose template it is.
+    pub by: TaskId,
+    /// Which task it names.
+    pub of: TaskId,
+    /// Where.
+    pub place: Span,
 }
 
 impl<'a> Context<'a> {
     pub fn new(manifest: &'a Manifest, functions: &'a Functions, options: &'a Options) -> Self {
-        let (vars, env, faults) = (Value::Null, Vec::new(), Faults::new());
-        Self { manifest, functions, options, vars, env, faults, guesses: 0 }
+        Self {
+            manifest,
+            functions,
+            options,
+            vars: Value::Null,
+            env: Vec::new(),
+            environment: Value::Null,
+            job: Value::Null,
+            mentions: Vec::new(),
+            written: OnceCell::new(),
+            faults: Faults::new(),
+            guesses: Cell::new(0),
+        }
+    }
+
+    /// The tasks by what templates write for their names. Many jobs have no use for it.
+    pub fn written(&self) -> &Written<'a> {
+        self.written.get_or_init(|| Written::new(self.manifest))
     }
 
     pub fn fault(&mut self, fault: Diagnostic) {
@@ -64,12 +100,12 @@ impl<'a> Context<'a> {
 
     /// "did you mean `x`?", else the known names if they are few.
     pub fn guess<'n>(
-        &mut self,
+        &self,
         word: &str,
         known: impl IntoIterator<Item = &'n str> + Clone,
     ) -> Option<String> {
-        self.guesses += 1;
-        if self.guesses > MAX_GUESSES {
+        self.guesses.set(self.guesses.get() + 1);
+        if self.guesses.get() > MAX_GUESSES {
             return None;
         }
         let meant = did_you_mean(word, known.clone());
@@ -81,7 +117,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The place of a part of a string: as near as can be said where the text has escapes.
+    /// The place of a part of a string, be it deep in the value that `text` has the place of.
     pub fn inside(
         &self,
         text: &Spanned<String>,
@@ -89,9 +125,11 @@ impl<'a> Context<'a> {
     ) -> Option<Range<usize>> {
         let whole = text.range()?;
         let written = self.manifest.source.as_ref()?.text().get(whole.clone())?;
-        let (part, start) = (part?, written.find(text.value.as_str()));
-        let exact = start.map(|at| whole.start + at + part.start..whole.start + at + part.end);
-        exact.or(Some(whole))
+        let exact = part.and_then(|part| place_of_part(written, &text.value, part));
+        Some(exact.map_or_else(
+            || whole.clone(),
+            |exact| whole.start + exact.start..whole.start + exact.end,
+        ))
     }
 }
 
@@ -101,4 +139,11 @@ const MAX_LISTED: usize = 12;
 /// The name of a task, which may be missing while the manifest is faulty.
 pub(super) fn name_of(task: &Task) -> &str {
     task.name.as_ref().map_or("", |name| name.value.as_str())
+}
+
+/// Whether a task is a group, be it one whose items could not be read.
+pub(super) fn is_group(task: &Task) -> bool {
+    task.map.is_some()
+        || task.each.is_some()
+        || ["map", "each", "matrix"].iter().any(|key| task.broken.contains(key))
 }

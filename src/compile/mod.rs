@@ -6,12 +6,16 @@
 mod actions;
 mod callbacks;
 mod context;
+mod environment;
+mod flow;
 mod limits;
 mod names;
 mod options;
 mod select;
 mod tasks;
+mod templates;
 mod vars;
+mod written;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +28,7 @@ use crate::id::TaskId;
 use crate::job::{Job, Origin};
 use crate::manifest::{self, Manifest, Spanned};
 
-pub use crate::compile::options::Options;
+pub use crate::compile::options::{Environment, Options};
 
 /// Reads and compiles a manifest.
 ///
@@ -70,9 +74,9 @@ fn check(manifest: &Manifest, functions: &Functions, options: &Options) -> (Opti
 fn assemble(context: &mut Context<'_>) -> Option<Job> {
     let manifest = context.manifest;
     context.vars = vars::values(context);
-    if let Some(env) = &manifest.env {
-        context.env = actions::environment(context, env, actions::Scope::default());
-    }
+    let origin = origin(context);
+    context.job = environment::job(manifest, &job_name(manifest), &origin);
+    let inherited = environment::compile(context);
     let limits = limits::compile(context);
     let names = names::Names::new(context);
     let mut tasks = tasks::compile(context, &names, &limits);
@@ -102,7 +106,6 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
     if faulty {
         return None;
     }
-    let origin = origin(context);
     Some(Job {
         name: job_name(manifest),
         description: manifest.description.as_ref().map(|text| text.value.clone()),
@@ -112,6 +115,8 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
         specs,
         setups: limits.setups,
         vars: std::mem::take(&mut context.vars),
+        inherited,
+        env: std::mem::take(&mut context.env),
         callbacks,
     })
 }
@@ -215,15 +220,24 @@ fn cycle_fault(context: &Context<'_>, cycle: &[TaskId]) -> Diagnostic {
         [one] => format!("`{}` is after itself", name(one)),
         _ => format!("these tasks wait for each other: {}", path.join(" -> ")),
     };
+    let nexts = cycle.iter().skip(1).chain(cycle.first());
+    let edges = cycle.iter().zip(nexts).take(SHOWN_CYCLE);
+    let edges: Vec<_> = edges
+        .map(|(id, next)| (id, next, names::place_of_edge(context, *id, *next)))
+        .collect();
+    let only_after =
+        edges.iter().all(|(.., place)| place.as_ref().is_none_or(|(_, how)| *how == "is after"));
     let hint = match cycle {
         [_] => "take its own name out of its `after`",
-        _ => "take one of these names out of its `after`, so that a task can start first",
+        _ if only_after => {
+            "take one of these names out of its `after`, so that a task can start first"
+        }
+        _ => "let one of these tasks do without the next, so that a task can start first",
     };
     let mut fault = Diagnostic::error("cycle", message).hint(hint);
-    let nexts = cycle.iter().skip(1).chain(cycle.first());
-    for (index, (id, next)) in cycle.iter().zip(nexts).take(SHOWN_CYCLE).enumerate() {
-        let Some(place) = names::place_of_edge(context, *id, *next) else { continue };
-        let label = format!("`{}` is after `{}`", name(id), name(next));
+    for (index, (id, next, place)) in edges.into_iter().enumerate() {
+        let Some((place, how)) = place else { continue };
+        let label = format!("`{}` {how} `{}`", name(id), name(next));
         fault =
             if index == 0 { fault.at(place).label(label) } else { fault.note(Some(place), label) };
     }

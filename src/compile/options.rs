@@ -1,9 +1,11 @@
 //! What a job is compiled with beside its manifest.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::graph::ReturnWhen;
+use crate::value::Value;
 
 /// What is asked for beside the manifest, as on a command line.
 #[derive(Clone, Debug, Default)]
@@ -27,4 +29,41 @@ pub struct Options {
     pub skip: Vec<String>,
     /// The folder that relative paths start from. Default: the folder of the manifest.
     pub dir: Option<PathBuf>,
+    /// The environment that children will inherit, for `env` in templates.
+    pub environment: Environment,
+}
+
+/// An environment, as far as it is known.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    variables: Vec<(String, String)>,
+    of_run: bool,
+}
+
+impl Environment {
+    /// That of the run, for example [`std::env::vars_os`]: what is not in it is not set. Variables
+    /// that are not UTF-8 are no values that a template could have.
+    pub fn of_run(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self { variables: variables.into_iter().filter_map(text).collect(), of_run: true }
+    }
+
+    /// One that the run may not have, as when a manifest is only checked: what is not in it may be set
+    /// then.
+    pub fn of_now(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self { of_run: false, ..Self::of_run(variables) }
+    }
+
+    /// Whether what is not in it is not set.
+    pub(super) fn is_of_run(&self) -> bool {
+        self.of_run
+    }
+
+    /// The variables as a map of text.
+    pub(super) fn to_value(&self) -> Value {
+        let entries = self.variables.iter();
+        Value::Map(entries.map(|(name, value)| (name.clone(), value.as_str().into())).collect())
+    }
 }

@@ -5,14 +5,17 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::compile::actions::{self, Arguments, Scope};
-use crate::compile::context::Context;
+use crate::compile::actions::{self, Arguments};
+use crate::compile::context::{Context, is_group};
+use crate::compile::flow;
 use crate::compile::limits::{self, Limits};
 use crate::compile::names::{Globs, Names, title};
+use crate::compile::templates::{self, Scope, Tasks};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{self, MAX_FUTURES, Size};
 use crate::id::{ExecutorId, ResourceId, TaskId};
 use crate::job::{Action, ArgsSpec, CommandSpec, Items, Spec};
+use crate::template::Template;
 use crate::manifest::{self, CALL_KEYS, Limit, MapSource, Spanned, Task};
 
 /// How long a stopped attempt has to end by itself where nothing else is said.
@@ -63,10 +66,16 @@ pub(super) fn compile(
     let mut edges = 0_u64;
     let mut compiled = Vec::with_capacity(manifest.task.len());
     for (index, task) in manifest.task.iter().enumerate() {
+        let id = TaskId(index as u32);
         let view = View::new(context, task);
-        let mut done = view.compile(context, limits, &usual_exit);
+        let mentioned = context.mentions.len();
+        let mut done = view.compile(context, id, limits, &usual_exit);
+        done.node.each = flow::each(context, names, id, task);
         if edges <= MAX_EDGES {
-            done.node.after = names.after(context, TaskId(index as u32), &mut globs);
+            done.node.after = names.after(context, id, &mut globs);
+            for mention in &context.mentions[mentioned..] {
+                globs.add(mention.of, id, &mut done.node.after);
+            }
             edges += done.node.after.len() as u64 * u64::from(done.node.size.futures().max(1));
             if edges > MAX_EDGES {
                 context.fault(too_many_edges(task));
@@ -74,6 +83,7 @@ pub(super) fn compile(
         }
         compiled.push(done);
     }
+    flow::settle_sizes(&mut compiled);
     if edges > MAX_EDGES {
         // Nobody looks for cycles among so many.
         for task in &mut compiled {
@@ -133,18 +143,25 @@ impl<'a> View<'a> {
     fn compile(
         &self,
         context: &mut Context<'_>,
+        id: TaskId,
         limits: &Limits<'_>,
         usual_exit: &Arc<[i32]>,
     ) -> Compiled {
-        let items = pick!(self, map).and_then(|map| items(context, map));
-        let scope = Scope { item: self.is_group(), future: false };
+        let scope = Scope {
+            item: is_group(self.task),
+            parent: self.task.each.is_some() || self.task.broken.contains(&"each"),
+            tasks: Tasks::Before(id),
+            ..Scope::default()
+        };
+        let (items, expand) = self.items(context, scope);
+        let wait = || pick!(self, wait).map(|wait| limits::wait(wait));
         let size = match &items {
             None => Size::One,
-            Some(items) => Size::Group {
-                members: items.len() as u32,
-                wait: pick!(self, wait).map(|wait| limits::wait(wait)),
-            },
+            Some(Items::Open(_)) => Size::Open { wait: wait() },
+            Some(items) => Size::Group { members: items.len() as u32, wait: wait() },
         };
+        let condition = pick!(self, condition);
+        let condition = condition.and_then(|it| flow::condition(context, it, scope));
         let action = self.action(context, usual_exit, scope);
         let flag = |value: Option<&Spanned<bool>>| value.is_some_and(|value| value.value);
         let node = graph::Task {
@@ -153,7 +170,7 @@ impl<'a> View<'a> {
             after: Vec::new(),
             each: None,
             when: pick!(self, when).map(|when| when.value).unwrap_or_default(),
-            asks: false,
+            asks: condition.is_some(),
             executor: self.executor(context, limits),
             uses: self.uses(context, limits),
             call: self.kind == Some(Kind::Call),
@@ -171,13 +188,26 @@ impl<'a> View<'a> {
             tags: tags.iter().map(|tag| tag.value.clone()).collect(),
             action,
             items,
+            expand,
+            condition,
         };
         Compiled { node, spec }
     }
 
-    /// Whether the task has a `map`, be it one that could not be read.
-    fn is_group(&self) -> bool {
-        self.task.map.is_some() || self.task.broken.contains(&"map")
+    /// The items of a group, and what yields them if only a run knows them.
+    fn items(
+        &self,
+        context: &mut Context<'_>,
+        scope: Scope<'_>,
+    ) -> (Option<Items>, Option<Template>) {
+        if self.task.each.is_some() {
+            return (Some(Items::Each), None);
+        }
+        let Some(map) = pick!(self, map) else { return (None, None) };
+        let MapSource::Template(text) = &map.value else { return (items(context, map), None) };
+        let text = Spanned { value: text.clone(), span: map.span, key: map.key };
+        let (items, expand) = flow::items(context, &text, scope).unzip();
+        (items, expand.flatten())
     }
 
     /// Says which keys of the task do not suit what it does.
@@ -210,10 +240,12 @@ impl<'a> View<'a> {
             }
         }
         if let Some(wait) = &task.wait
-            && !self.is_group()
+            && !is_group(task)
         {
-            let message =
-                format!("`wait` only suits a task with `map`, which {} has not", title(task));
+            let message = format!(
+                "`wait` only suits a task with `map`, `matrix` or `each`, which {} has not",
+                title(task)
+            );
             let fault = Diagnostic::error("does-not-suit", message)
                 .at(wait.entry())
                 .hint("for a limit on the time of one future, use `timeout`");
@@ -318,7 +350,7 @@ impl<'a> View<'a> {
     }
 
     /// What the futures do. After a fault it is something, and never done.
-    fn action(&self, context: &mut Context<'_>, usual_exit: &Arc<[i32]>, scope: Scope) -> Action {
+    fn action(&self, context: &mut Context<'_>, usual_exit: &Arc<[i32]>, scope: Scope<'_>) -> Action {
         let action = match self.kind {
             Some(Kind::Call) => self.call(context, scope),
             Some(Kind::Run) => self.command(context, usual_exit, scope).map(Action::Run),
@@ -327,7 +359,7 @@ impl<'a> View<'a> {
         action.unwrap_or_else(|| Action::Call { function: "".into(), args: ArgsSpec::Item })
     }
 
-    fn call(&self, context: &mut Context<'_>, scope: Scope) -> Option<Action> {
+    fn call(&self, context: &mut Context<'_>, scope: Scope<'_>) -> Option<Action> {
         let function = pick!(self, call)?;
         let broken = |task: &Task| CALL_KEYS.iter().any(|key| task.broken.contains(key));
         let says = |task: &Task| task.args.is_some() || task.with.is_some() || broken(task);
@@ -336,7 +368,7 @@ impl<'a> View<'a> {
         let arguments = Arguments {
             args: source.and_then(|task| task.args.as_deref()),
             with: source.and_then(|task| task.with.as_deref()),
-            usual: usize::from(self.is_group()),
+            usual: usize::from(is_group(self.task)),
             broken: source.is_some_and(broken),
         };
         arguments.refuse_both(context);
@@ -347,7 +379,7 @@ impl<'a> View<'a> {
         &self,
         context: &mut Context<'_>,
         usual_exit: &Arc<[i32]>,
-        scope: Scope,
+        scope: Scope<'_>,
     ) -> Option<CommandSpec> {
         let run = pick!(self, run)?;
         let program = actions::program(context, run, pick!(self, shell), scope);
@@ -356,8 +388,8 @@ impl<'a> View<'a> {
         for variables in defaults.into_iter().chain(&self.task.env) {
             env.extend(actions::environment(context, variables, scope));
         }
-        let cwd = pick!(self, cwd).map(|cwd| actions::os_template(context, cwd, scope));
-        let stdin = pick!(self, stdin).map(|stdin| actions::template(context, stdin, scope));
+        let cwd = pick!(self, cwd).map(|cwd| templates::os_template(context, cwd, scope));
+        let stdin = pick!(self, stdin).map(|stdin| templates::template(context, stdin, scope));
         let ok_exit = pick!(self, ok_exit)
             .map(|codes| codes.value.iter().map(|code| i32::from(code.0)).collect::<Arc<[i32]>>());
         Some(CommandSpec {
@@ -406,6 +438,8 @@ fn kind(context: &mut Context<'_>, task: &Spanned<Task>, defaults: Option<&Task>
 fn items(context: &mut Context<'_>, map: &Spanned<MapSource>) -> Option<Items> {
     let (items, count) = match &map.value {
         MapSource::List(items) => (None, items.len() as u128),
+        // Those of an expression are counted when it is evaluated.
+        MapSource::Template(_) => (None, 0),
         MapSource::Range { step: 0, .. } => {
             let fault = Diagnostic::error("wrong-value", "the step of a range must not be 0")
                 .at(map.range())
@@ -429,7 +463,7 @@ fn items(context: &mut Context<'_>, map: &Spanned<MapSource>) -> Option<Items> {
     Some(match (items, &map.value) {
         (Some((start, step)), _) => Items::Range { start, step, len: count as u32 },
         (None, MapSource::List(items)) => Items::List(items.clone()),
-        (None, MapSource::Range { .. }) => Items::List(Vec::new()),
+        (None, _) => Items::List(Vec::new()),
     })
 }
 

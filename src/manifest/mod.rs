@@ -8,6 +8,7 @@ mod place;
 mod read;
 mod reader;
 mod shorthand;
+mod strings;
 mod table;
 mod tables;
 mod units;
@@ -24,11 +25,12 @@ use crate::diagnostic::{Diagnostic, Faults, Source};
 use crate::manifest::reader::Reader;
 
 pub use crate::manifest::place::{Entries, Given, Items, Span, Spanned};
+pub use crate::manifest::strings::place_of_part;
 pub use crate::manifest::tables::{
     CALL_KEYS, Callback, Defaults, Executor, Initializer, Manifest, Post, Report, Retry, Task, Wait,
 };
 pub use crate::manifest::values::{
-    ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar, duration, return_when,
+    Condition, ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar, duration, return_when,
 };
 pub use crate::manifest::words::On;
 

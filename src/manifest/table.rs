@@ -40,7 +40,8 @@ macro_rules! table {
     (
         $(#[doc = $doc:literal])+
         pub struct $name:ident is $what:literal {
-            $($(#[doc = $text:literal])+ pub $key:ident: $type:ty = $example:tt,)*
+            $($(#[doc = $text:literal])+
+            pub $key:ident $(as $word:literal)?: $type:ty = $example:tt,)*
         }
         $($(#[doc = $more:literal])+ also $extra:ident: $extra_type:ty;)*
     ) => {
@@ -56,7 +57,7 @@ macro_rules! table {
         impl $crate::manifest::table::Table for $name {
             const INFO: &'static $crate::manifest::reader::Info = &$crate::manifest::reader::Info {
                 what: $what,
-                keys: &[$(stringify!($key)),*],
+                keys: &[$($crate::manifest::table::word!($key $($word)?)),*],
                 dialect: <Self as $crate::manifest::table::Custom>::DIALECT,
                 later: <Self as $crate::manifest::table::Custom>::LATER,
             };
@@ -70,9 +71,9 @@ macro_rules! table {
             ) -> bool {
                 use $crate::manifest::reader::Field;
                 match name {
-                    $(stringify!($key) => {
+                    $($crate::manifest::table::word!($key $($word)?) => {
                         if !reader.under(key, |reader| self.$key.fill(key, node, reader)) {
-                            self.broken.push(stringify!($key));
+                            self.broken.push($crate::manifest::table::word!($key $($word)?));
                         }
                     })*
                     _ => return false,
@@ -93,7 +94,7 @@ macro_rules! table {
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 use $crate::manifest::reader::Field;
                 let properties = [$((
-                    stringify!($key),
+                    $crate::manifest::table::word!($key $($word)?),
                     <$type as Field>::schema(generator),
                     concat!($($text),+),
                     serde_json::json!($example),
@@ -107,6 +108,18 @@ macro_rules! table {
     };
 }
 pub(super) use table;
+
+/// The word of a key: the name of its field, or the one that is given where Rust has another use for
+/// it.
+macro_rules! word {
+    ($key:ident) => {
+        stringify!($key)
+    };
+    ($key:ident $word:literal) => {
+        $word
+    };
+}
+pub(super) use word;
 
 /// The schema of a table with these keys: name, schema, description, example.
 pub(super) fn object<const N: usize>(

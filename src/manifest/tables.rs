@@ -15,7 +15,7 @@ use crate::manifest::place::{Entries, Given, Items};
 use crate::manifest::reader::{Info, Node, Read, Reader};
 use crate::manifest::table::{self, Custom, Table, table};
 use crate::manifest::values::{
-    Bytes, ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar,
+    Bytes, Condition, ExitCode, Factor, Limit, MapSource, OneOrMany, Program, Quantity, Scalar,
 };
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
@@ -32,7 +32,7 @@ pub const CALL_KEYS: [&str; 2] = ["args", "with"];
 const PROCESS_KEYS: [&str; 2] = ["max_tasks_per_child", "on_worker_death"];
 
 /// Keys of a task that no default can be given for.
-const NO_DEFAULT: [&str; 3] = ["name", "after", "map"];
+const NO_DEFAULT: [&str; 4] = ["name", "after", "map", "each"];
 
 table! {
     /// A jobrun manifest: one job, its tasks, and how they run.
@@ -131,13 +131,20 @@ table! {
         pub with: Given<Entries<Value>> = { "url": "https://example.org" },
         /// A command: a list of the program and its arguments, or a string as a script for `shell`.
         pub run: Given<Program> = ["cargo", "build"],
-        /// Makes the task a group of futures, one for each item. Templates see `item` and `index`.
+        /// Makes the task a group of futures, one for each item. Templates see `item` and `index`. An
+        /// expression that yields a list, such as `"{{ tasks.find.result }}"`, gives the items while
+        /// the job runs.
         pub map: Given<MapSource> = { "range": [0, 10, 1] },
+        /// Makes the task a group with a future for each future of that task, which starts as soon as
+        /// its counterpart is done. Templates see its result as `item`, and it as `parent`.
+        pub each: Given<String> = "build",
         /// The tasks that come first; `*` and `?` match several.
         pub after: Given<Items<String>> = ["build", "lint-*"],
         /// How the tasks it is `after` must end. `success`: all succeeded. `failure`: one failed.
         /// `always`: all are done.
         pub when: Given<When> = "always",
+        /// An expression that says, once a future could start, whether it runs. If not, it is skipped.
+        pub condition as "if": Given<Condition> = "{{ tasks.build.result != \"\" }}",
         /// The executor it runs on. Default: `default`, which is `[executor]`.
         pub executor: Given<String> = "heavy",
         /// How much of which of the `resources` each future holds while it runs.
@@ -384,8 +391,6 @@ impl Custom for Task {
     ];
     const LATER: &'static [(&'static str, &'static str)] = &[
         ("matrix", "write the combinations out in `map`"),
-        ("each", "let the task do both steps, or use `after`"),
-        ("if", "select tasks on the command line, or let the command decide"),
         ("env_file", "write the variables in `env`, or set them before jobrun starts"),
     ];
 
@@ -420,7 +425,12 @@ fn refine_action(schema: &mut Schema) {
         "dependentSchemas".to_owned(),
         json!({ "call": never(&RUN_KEYS), "run": never(&CALL_KEYS), "args": never(&["with"]) }),
     );
-    schema.insert("dependentRequired".to_owned(), json!({ "wait": ["map"] }));
+    let group = json!({ "anyOf": [{ "required": ["map"] }, { "required": ["each"] }] });
+    if let Some(dependent) = schema.pointer_mut("/dependentSchemas").and_then(|it| it.as_object_mut())
+    {
+        dependent.insert("wait".to_owned(), group);
+        dependent.insert("map".to_owned(), never(&["each"]));
+    }
     if let Some(callback) = keys_of(schema, "callback")
         && let Some(items) = callback.remove("items")
     {

@@ -55,6 +55,8 @@ pub struct OneOrMany<T>(pub Items<T>);
 pub enum MapSource {
     /// These.
     List(Vec<Value>),
+    /// Those that an expression yields.
+    Template(String),
     /// `start`, `start + step`, … below `end` (above it for a negative step).
     Range {
         /// The first.
@@ -64,6 +66,15 @@ pub enum MapSource {
         /// The distance.
         step: i64,
     },
+}
+
+/// Whether a future runs.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// Always, or never.
+    Constant(bool),
+    /// As an expression says.
+    Template(String),
 }
 
 /// What is executed.
@@ -260,13 +271,29 @@ impl Read for Program {
     }
 }
 
+impl Read for Condition {
+    const WHAT: &'static str = "an expression or a boolean";
+    const HINT: Option<&'static str> =
+        Some("write an expression that yields true or false, such as \"{{ vars.deploy }}\"");
+
+    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        match node.get_ref() {
+            DeValue::Boolean(value) => Some(Self::Constant(*value)),
+            DeValue::String(text) => Some(Self::Template(text.to_string())),
+            _ => reader.wrong_type(node),
+        }
+    }
+}
+
 /// The sources of a `map` that are planned.
 const LATER_SOURCES: [&str; 3] = ["glob", "lines", "json"];
 
 impl Read for MapSource {
-    const WHAT: &'static str = "a list of items or a range";
-    const HINT: Option<&'static str> =
-        Some("write the items, [1, 2, 3], or { range = [start, stop, step] }");
+    const WHAT: &'static str = "a list of items, a range or an expression";
+    const HINT: Option<&'static str> = Some(
+        "write the items, [1, 2, 3], { range = [start, stop, step] }, or an expression that yields a \
+         list, \"{{ tasks.NAME.result }}\"",
+    );
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         match node.get_ref() {
@@ -275,14 +302,7 @@ impl Read for MapSource {
                 items.into_iter().collect::<Option<_>>().map(Self::List)
             }
             DeValue::Table(table) => map_table(table, node, reader),
-            DeValue::String(text) if text.contains("{{") => reader.fault(
-                Diagnostic::error(
-                    "not-supported-yet",
-                    "a `map` from a template is not supported yet",
-                )
-                .at(node.span())
-                .hint("write the items as a list, or as { range = [start, stop, step] }"),
-            ),
+            DeValue::String(text) if text.contains("{{") => Some(Self::Template(text.to_string())),
             _ => reader.wrong_type(node),
         }
     }
@@ -522,9 +542,13 @@ schema! {
             { "type": "string" },
         ],
     };
+    Condition, "Condition" => {
+        "oneOf": [{ "type": "string", "pattern": "\\{\\{" }, { "type": "boolean" }],
+    };
     MapSource, "MapSource" => {
         "oneOf": [
             { "type": "array" },
+            { "type": "string", "pattern": "\\{\\{" },
             {
                 "type": "object",
                 "properties": {

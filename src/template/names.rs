@@ -75,11 +75,11 @@ impl Default for Names<'_> {
 
 /// Who knows the tasks that expressions may name.
 pub trait KnownTasks: fmt::Debug {
-    /// What the task is that is [written] so.
+    /// What the task is that is [written] so; `None` if that cannot be said.
     ///
     /// # Errors
     /// Why the name cannot be used.
-    fn shape(&self, written: &str) -> Result<Shape, Refusal>;
+    fn shape(&self, written: &str) -> Result<Option<Shape>, Refusal>;
 }
 
 /// What there is to ask of a task.
@@ -173,7 +173,7 @@ impl<'a> Names<'a> {
             Err(message) => return Some(Refusal::new(message)),
         };
         if !self.has(root) {
-            return Some(misplaced(root));
+            return Some(self.misplaced(root));
         }
         let attribute = second(name);
         match root {
@@ -193,6 +193,39 @@ impl<'a> Names<'a> {
                 no_attribute("matrix", attribute?, axes.iter().map(String::as_str))
             }
             Root::Tasks => self.no_task(name),
+        }
+    }
+
+    /// Why a root that exists has no value in this place, and what to do.
+    fn misplaced(&self, root: Root) -> Refusal {
+        let word = root.word();
+        let who = match root {
+            Root::Item | Root::Index => {
+                "only the futures of a task with `map`, `matrix` or `each` have it"
+            }
+            Root::Parent => "only the futures of a task with `each` have it",
+            Root::Matrix => "only the futures of a task with `matrix` have it",
+            Root::Tasks => "it is for every child, also for those that run before any task has ended",
+            _ => "only callbacks have it",
+        };
+        let refusal = Refusal::new(format!("`{word}` has no value here: {who}"));
+        match root {
+            Root::Item | Root::Index if self.future => {
+                refusal.hint(format!("the future has it: {{{{ future.{word} }}}}"))
+            }
+            Root::Matrix if self.future => {
+                refusal.hint("the future has the combination: {{ future.item }}")
+            }
+            _ if self.future => refusal,
+            Root::Tasks => refusal.hint("put it into the `env` of the task that needs it"),
+            Root::Item | Root::Index => {
+                refusal.hint("give the task a `map`, or take the value from `vars`")
+            }
+            Root::Parent => {
+                refusal.hint("write each = \"TASK\" to follow the futures of a task one by one")
+            }
+            Root::Matrix => refusal.hint("give the task a `matrix`, or take the value from `vars`"),
+            _ => refusal,
         }
     }
 
@@ -218,7 +251,7 @@ impl<'a> Names<'a> {
             return Some(Refusal::new(message).hint(hint));
         };
         let shape = match self.tasks?.shape(task) {
-            Ok(shape) => shape,
+            Ok(shape) => shape?,
             Err(refusal) => return Some(refusal),
         };
         let attribute = parts.next()?;
@@ -274,35 +307,6 @@ impl<'a> Names<'a> {
                 format!("there is no `{name}` in templates; here they know {}", here.join(", "))
             }
         }
-    }
-}
-
-/// Why a root that exists has no value in this place, and what to do.
-fn misplaced(root: Root) -> Refusal {
-    let word = root.word();
-    let (who, hint) = match root {
-        Root::Item | Root::Index => (
-            "only the futures of a task with `map`, `matrix` or `each` have it",
-            Some("give the task a `map`, or take the value from `vars`"),
-        ),
-        Root::Parent => (
-            "only the futures of a task with `each` have it",
-            Some("write each = \"TASK\" to follow the futures of a task one by one"),
-        ),
-        Root::Matrix => (
-            "only the futures of a task with `matrix` have it",
-            Some("give the task a `matrix`, or take the value from `vars`"),
-        ),
-        Root::Tasks => (
-            "it is for every child, also for those that run before any task has ended",
-            Some("put it into the `env` of the task that needs it"),
-        ),
-        _ => ("only callbacks have it", None),
-    };
-    let refusal = Refusal::new(format!("`{word}` has no value here: {who}"));
-    match hint {
-        Some(hint) => refusal.hint(hint),
-        None => refusal,
     }
 }
 
