@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::graph::{Graph, GraphError};
 use crate::id::{ExecutorId, NodeId, TaskId};
 use crate::ledger::Ledger;
-use crate::template::Template;
+use crate::template::{JOB, Template};
 use crate::value::Value;
 use crate::work::ResultKind;
 
@@ -48,6 +48,21 @@ pub struct Origin {
     pub hash: String,
     /// The folder that relative paths of the job start from.
     pub dir: PathBuf,
+}
+
+impl Origin {
+    /// A job that was written down here, as templates see it: a map of
+    /// [`template::JOB`](crate::template::JOB).
+    pub fn describe(&self, name: &str, description: Option<&str>) -> Value {
+        let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
+        let values = [
+            text(Some(name)),
+            text(description),
+            text(self.manifest.as_deref()),
+            text(Some(&self.dir.to_string_lossy())),
+        ];
+        Value::Map(JOB.map(str::to_owned).into_iter().zip(values).collect())
+    }
 }
 
 /// What the futures of one task do.
@@ -97,7 +112,7 @@ pub enum ArgsSpec {
 pub struct CommandSpec {
     /// What is executed.
     pub program: ProgramSpec,
-    /// Variables on top of the inherited environment: the job's, then the task's own.
+    /// Variables of its own, on top of the job's.
     pub env: Vec<(String, Template)>,
     /// Where it runs; the manifest's folder if `None`. Relative to that folder.
     pub cwd: Option<Template>,

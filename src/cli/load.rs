@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::args::Changes;
-use crate::compile;
+use crate::compile::{self, Environment};
 use crate::diagnostic::Source;
 use crate::exit::Exit;
 use crate::functions::Functions;
@@ -140,14 +140,20 @@ impl Problem {
     }
 }
 
-/// Reads and compiles a target.
+/// The environment of this process, which a later run may not have.
+pub fn environment_of_now() -> Environment {
+    Environment::of_now(std::env::vars_os())
+}
+
+/// Reads and compiles a target for an environment.
 pub fn job(
     target: &Target,
     changes: &Changes,
     color: bool,
     functions: &Functions,
+    environment: Environment,
 ) -> Result<Job, Problem> {
-    let options = options(target, changes)?;
+    let options = compile::Options { environment, ..options(target, changes)? };
     let source = Arc::new(target.read(color)?);
     compile::load(&source, functions, &options)
         .map_err(|faults| Problem::Manifest(faults.render(&source, color), faults.len()))
@@ -169,6 +175,7 @@ fn options(target: &Target, changes: &Changes) -> Result<compile::Options, Probl
         tags: changes.tags.clone(),
         skip: changes.skip.clone(),
         dir: Some(target.dir()),
+        environment: Environment::default(),
     })
 }
 

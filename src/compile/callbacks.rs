@@ -232,10 +232,9 @@ fn refuse_arguments(context: &mut Context<'_>, declared: &manifest::Callback) {
 
 fn command(context: &mut Context<'_>, run: &Spanned<Program>) -> Option<CommandSpec> {
     let program = actions::program(context, run, None, SCOPE);
-    let env = context.env.clone();
     Some(CommandSpec {
         program: program?,
-        env,
+        env: Vec::new(),
         cwd: None,
         stdin: None,
         ok_exit: actions::usual_exit(),

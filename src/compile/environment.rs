@@ -1,23 +1,10 @@
-//! What `env` and `job` stand for in templates. Knows nothing of tasks.
+//! The environment of all children, and what `env` stands for in templates. Knows nothing of tasks.
 
 use crate::compile::actions;
 use crate::compile::context::Context;
 use crate::compile::templates::Scope;
-use crate::job::Origin;
-use crate::manifest::Manifest;
 use crate::template::{Names, Template};
 use crate::value::Value;
-
-/// What is known of the job, as a map of [`JOB`](crate::template::JOB).
-pub(super) fn job(manifest: &Manifest, name: &str, origin: &Origin) -> Value {
-    let description = manifest.description.as_ref();
-    Value::Map(vec![
-        ("name".to_owned(), name.into()),
-        ("description".to_owned(), description.map_or(Value::Null, |it| it.value.as_str().into())),
-        ("manifest".to_owned(), origin.manifest.as_deref().map_or(Value::Null, Value::from)),
-        ("dir".to_owned(), origin.dir.to_string_lossy().as_ref().into()),
-    ])
-}
 
 /// Compiles the job's own `env`, whose templates see what children inherit, and puts it on top of that.
 /// Gives what children inherit.

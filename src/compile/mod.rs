@@ -75,7 +75,8 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
     let manifest = context.manifest;
     context.vars = vars::values(context);
     let origin = origin(context);
-    context.job = environment::job(manifest, &job_name(manifest), &origin);
+    let description = manifest.description.as_ref().map(|text| text.value.as_str());
+    context.job = origin.describe(&job_name(manifest), description);
     let inherited = environment::compile(context);
     let limits = limits::compile(context);
     let names = names::Names::new(context);

@@ -383,7 +383,7 @@ impl<'a> View<'a> {
     ) -> Option<CommandSpec> {
         let run = pick!(self, run)?;
         let program = actions::program(context, run, pick!(self, shell), scope);
-        let mut env = context.env.clone();
+        let mut env = Vec::new();
         let defaults = self.defaults.and_then(|defaults| defaults.env.as_ref());
         for variables in defaults.into_iter().chain(&self.task.env) {
             env.extend(actions::environment(context, variables, scope));

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::bind::Binder;
 use crate::callback::Callbacks;
 use crate::executor::Backend;
 use crate::executor::local::{Local, Settings, WorkerProgram};
@@ -169,7 +170,8 @@ impl<'a> Runner<'a> {
     }
 
     fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
-        let callbacks = Callbacks::new(self.job, &self.functions, &self.facts.run_id, notices);
+        let binder = Binder::new(self.job, &self.facts.run_id, self.facts.started_at);
+        let callbacks = Callbacks::new(self.job, &self.functions, binder, notices);
         let driver = Driver::new(self.job, &self.facts, backend, self.observers, callbacks);
         let ledger = driver.run();
         let exit = Exit::of(&self.job.graph, &ledger);

@@ -1,16 +1,21 @@
 //! Turns a node's specification into `Work`, just before it starts: fills in templates and adds the
 //! environment that tells a child what it is. Knows nothing of executors.
 
+mod facts;
+
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use crate::id::{NodeId, ResourceId};
+use crate::bind::facts::{Memory, Moment, Past};
+use crate::id::{NodeId, ResourceId, TaskId};
 use crate::job::{Action, ArgsSpec, CallbackAction, CommandSpec, Job, ProgramSpec};
 use crate::ledger::Ledger;
 use crate::outcome::{Failure, FailureKind};
-use crate::template::{Scope, Template, TemplateError};
+use crate::template::{RUN, Scope, Template, TemplateError};
 use crate::value::Value;
 use crate::work::{Args, Call, CallbackWork, Command, Work};
 
@@ -52,15 +57,48 @@ pub struct Binder<'a> {
     env: Vec<(OsString, OsString)>,
     /// The names of `JOBRUN_SLOT_…`, by resource.
     slots: Vec<OsString>,
+    run_id: String,
+    /// What `job` and `run` stand for in templates.
+    names: [Value; 2],
+    /// The job's own environment, and what `env` stands for in templates, once somebody needs it.
+    environment: OnceCell<Result<Environment, String>>,
+    memory: Memory,
+}
+
+/// What every child gets, beside what it inherits.
+#[derive(Debug)]
+struct Environment {
+    /// Variables that the job sets.
+    own: Vec<(OsString, OsString)>,
+    /// Those, on top of what is inherited, as a map of text.
+    all: Value,
 }
 
 impl<'a> Binder<'a> {
-    /// A binder for the run of `job` that has this id.
-    pub fn new(job: &'a Job, run_id: &str) -> Self {
+    /// A binder for the run of `job` that has this id, and started then.
+    pub fn new(job: &'a Job, run_id: &str, started_at: SystemTime) -> Self {
         let env = vec![var("JOBRUN_RUN_ID", run_id), var("JOBRUN_JOB", &job.name)];
         let slots =
             job.graph.resources().iter().map(|resource| slot_name(&resource.name)).collect();
-        Self { job, env, slots }
+        let started_at = humantime::format_rfc3339_micros(started_at).to_string();
+        let run = RUN.map(str::to_owned).into_iter().zip([run_id.into(), started_at.into()]);
+        Self {
+            job,
+            env,
+            slots,
+            run_id: run_id.to_owned(),
+            names: [
+                job.origin.describe(&job.name, job.description.as_deref()),
+                Value::Map(run.collect()),
+            ],
+            environment: OnceCell::new(),
+            memory: Memory::default(),
+        }
+    }
+
+    /// The id of the run.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
     }
 
     /// The work of an attempt.
@@ -70,7 +108,8 @@ impl<'a> Binder<'a> {
     /// message names the key.
     pub fn bind(&self, attempt: &Attempt<'_>, ledger: &Ledger) -> Result<Work, Failure> {
         let item = self.job.item(attempt.node, ledger);
-        let scope = self.scope(Some(attempt.node), item.as_ref());
+        let past = self.past(Some(attempt.node), ledger, Moment::Return);
+        let scope = self.scope(Some(attempt.node), item.as_ref(), &past);
         let spec = self.job.spec(self.job.graph.task_of(attempt.node));
         let work = match &spec.action {
             Action::Call { function, args } => {
@@ -88,6 +127,37 @@ impl<'a> Binder<'a> {
         work.map_err(|message| Failure::new(FailureKind::Template, message))
     }
 
+    /// Whether a future runs, which is ready to.
+    ///
+    /// # Errors
+    /// If its `if` cannot be evaluated, or yields no boolean.
+    pub fn condition(&self, node: NodeId, ledger: &Ledger) -> Result<bool, Failure> {
+        let Some(condition) = &self.job.spec(self.job.graph.task_of(node)).condition else {
+            return Ok(true);
+        };
+        let item = self.job.item(node, ledger);
+        let past = self.past(Some(node), ledger, Moment::Return);
+        match condition.value(&self.scope(Some(node), item.as_ref(), &past)) {
+            Ok(Value::Bool(value)) => Ok(value),
+            Ok(other) => Err(no_such_kind("if", &other, "boolean")),
+            Err(error) => Err(Failure::new(FailureKind::Template, in_key("if")(error))),
+        }
+    }
+
+    /// The items of an open group, whose members are known as soon as what it is after is done.
+    ///
+    /// # Errors
+    /// If its `map` cannot be evaluated, or yields no list.
+    pub fn expand(&self, task: TaskId, ledger: &Ledger) -> Result<Vec<Value>, Failure> {
+        let Some(expand) = &self.job.spec(task).expand else { return Ok(Vec::new()) };
+        let past = self.past(None, ledger, Moment::Return);
+        match expand.value(&self.scope(None, None, &past)) {
+            Ok(Value::List(items)) => Ok(items),
+            Ok(other) => Err(no_such_kind("map", &other, "list")),
+            Err(error) => Err(Failure::new(FailureKind::Template, in_key("map")(error))),
+        }
+    }
+
     /// The work of a callback.
     ///
     /// # Errors
@@ -99,8 +169,9 @@ impl<'a> Binder<'a> {
         ledger: &Ledger,
     ) -> Result<CallbackWork, String> {
         let item = occasion.node.and_then(|node| self.job.item(node, ledger));
-        let scope =
-            Scope { future: Some(occasion.payload), ..self.scope(occasion.node, item.as_ref()) };
+        let past = self.past(occasion.node, ledger, Moment::Now);
+        let scope = self.scope(occasion.node, item.as_ref(), &past);
+        let scope = Scope { future: Some(occasion.payload), ..scope };
         match action {
             CallbackAction::Log(line) => {
                 line.line(&scope).map(CallbackWork::Log).map_err(in_key("log"))
@@ -121,9 +192,56 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn scope<'s>(&'s self, node: Option<NodeId>, item: Option<&'s Value>) -> Scope<'s> {
-        let index = node.and_then(|node| self.job.graph.index_in_group(node));
-        Scope { vars: Some(&self.job.vars), item, index, future: None }
+    fn past<'s>(&'s self, node: Option<NodeId>, ledger: &'s Ledger, moment: Moment) -> Past<'s> {
+        let parent = node.and_then(|node| self.job.graph.counterpart(node));
+        Past { job: self.job, ledger, memory: &self.memory, moment, parent }
+    }
+
+    fn scope<'s>(
+        &'s self,
+        node: Option<NodeId>,
+        item: Option<&'s Value>,
+        past: &'s Past<'s>,
+    ) -> Scope<'s> {
+        let [job, run] = &self.names;
+        Scope {
+            vars: Some(&self.job.vars),
+            env: self.environment().ok().map(|environment| &environment.all),
+            job: Some(job),
+            run: Some(run),
+            item,
+            index: node.and_then(|node| self.job.graph.index_in_group(node)),
+            future: None,
+            facts: Some(past),
+        }
+    }
+
+    /// What every child gets. The templates of the job's `env` see what is inherited.
+    fn environment(&self) -> Result<&Environment, &String> {
+        let environment = self.environment.get_or_init(|| {
+            let [job, run] = &self.names;
+            let scope = Scope {
+                vars: Some(&self.job.vars),
+                env: Some(&self.job.inherited),
+                job: Some(job),
+                run: Some(run),
+                ..Scope::default()
+            };
+            let (mut own, mut all) = (Vec::new(), Vec::new());
+            for (name, value) in &self.job.env {
+                let key = format_args!("env.{name}");
+                let text = value.text(&scope).map_err(in_key(key))?;
+                without_nul(text.as_bytes(), key)?;
+                own.push((name.into(), text.as_str().into()));
+                all.push((name.clone(), Value::Str(text)));
+            }
+            if let Value::Map(inherited) = &self.job.inherited {
+                let above = |name: &String| self.job.env.iter().any(|(other, _)| other == name);
+                all.extend(inherited.iter().filter(|(name, _)| !above(name)).cloned());
+            }
+            Ok(Environment { own, all: Value::Map(all) })
+        });
+        environment.as_ref()
     }
 
     /// What the environment tells of a future, or of the job for `None`.
@@ -157,7 +275,9 @@ impl<'a> Binder<'a> {
         facts: Vec<(OsString, OsString)>,
     ) -> Result<Command, String> {
         let (program, args) = argv(&spec.program, scope)?;
-        let mut env = Vec::with_capacity(spec.env.len() + facts.len() + 1);
+        let own = &self.environment().map_err(String::clone)?.own;
+        let mut env = Vec::with_capacity(own.len() + spec.env.len() + facts.len() + 1);
+        env.extend_from_slice(own);
         for (name, value) in &spec.env {
             let value = piece(value, scope, format_args!("env.{name}"))?;
             env.push((name.into(), value));
@@ -280,6 +400,15 @@ fn without_nul(text: &[u8], key: impl fmt::Display) -> Result<(), String> {
 
 fn in_key(key: impl fmt::Display) -> impl FnOnce(TemplateError) -> String {
     move |error| format!("{key}: {error}")
+}
+
+fn no_such_kind(key: &str, value: &Value, kind: &str) -> Failure {
+    let found = match value {
+        Value::Null => "null".to_owned(),
+        other => format!("a {}", other.kind()),
+    };
+    let message = format!("{key}: it must yield a {kind}, and yields {found}");
+    Failure::new(FailureKind::Template, message)
 }
 
 fn var(name: &str, value: &str) -> (OsString, OsString) {
