@@ -125,12 +125,9 @@ impl Past<'_> {
         let graph = &self.job.graph;
         let is_done = |node| self.ledger.record(NodeId(node)).state.is_done();
         match self.moment {
-            Moment::Return if graph.task(task).size.is_group() => self.ledger.group(task).is_some(),
-            Moment::Return => is_done(graph.end_of(task).0),
-            Moment::Now if graph.task(task).size.is_group() => {
-                self.ledger.group(task).is_some() && graph.members(task).all(is_done)
-            }
-            Moment::Now => is_done(graph.end_of(task).0),
+            _ if !graph.task(task).size.is_group() => is_done(graph.end_of(task).0),
+            Moment::Return => self.ledger.group(task).is_some(),
+            Moment::Now => self.ledger.group(task).is_some() && graph.members(task).all(is_done),
         }
     }
 
@@ -195,9 +192,7 @@ impl Past<'_> {
         let entry = |(node, state)| {
             let entries = Attribute::OF_FUTURE.into_iter();
             Value::Map(
-                entries
-                    .map(|it| (it.word().to_owned(), self.of_future(node, state, it)))
-                    .collect(),
+                entries.map(|it| (it.word().to_owned(), self.of_future(node, state, it))).collect(),
             )
         };
         Value::List(futures.map(entry).collect())

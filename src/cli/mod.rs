@@ -75,7 +75,13 @@ fn inspect(command: Command, functions: &Functions) -> Result<u8, Problem> {
         }
         Command::Graph { file, format, changes, color } => {
             let target = Target::of_file(file, Vec::new())?;
-            let job = load::job(&target, &changes, colored(color), functions, load::environment_of_now())?;
+            let job = load::job(
+                &target,
+                &changes,
+                colored(color),
+                functions,
+                load::environment_of_now(),
+            )?;
             match format {
                 GraphFormat::Dot => print(&graph::dot(&job)),
                 GraphFormat::Mermaid => print(&graph::mermaid(&job)),
@@ -115,7 +121,13 @@ fn check(files: Vec<PathBuf>, color: Color, functions: &Functions) -> Result<u8,
     };
     let mut code = Exit::Succeeded.code();
     for target in targets {
-        match load::job(&target, &Changes::default(), colored(color), functions, load::environment_of_now()) {
+        match load::job(
+            &target,
+            &Changes::default(),
+            colored(color),
+            functions,
+            load::environment_of_now(),
+        ) {
             Ok(job) => {
                 let (tasks, futures) = (job.graph.tasks().len(), job.graph.future_count());
                 let (s, t) =
@@ -154,7 +166,8 @@ fn list(place: Option<PathBuf>, functions: &Functions) -> Result<u8, Problem> {
     let mut code = Exit::Succeeded.code();
     for file in files {
         let target = Target::named(file, Vec::new());
-        match load::job(&target, &Changes::default(), false, functions, load::environment_of_now()) {
+        match load::job(&target, &Changes::default(), false, functions, load::environment_of_now())
+        {
             Ok(job) => text.push_str(&load::listing(&target, &job)),
             // In a folder there may be other TOML files, and broken jobs must not hide good ones.
             Err(problem) if place.is_dir() => {

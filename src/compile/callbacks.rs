@@ -120,7 +120,8 @@ fn unsuited(trigger: Trigger, owner: Owner) -> Option<(String, &'static str)> {
             "declare the callback at the top level, as [[callback]]",
         )),
         Owner::Task { group: false, .. } if trigger == Trigger::Return => Some((
-            "\"return\" only happens to the job and to tasks with `map`, `matrix` or `each`".to_owned(),
+            "\"return\" only happens to the job and to tasks with `map`, `matrix` or `each`"
+                .to_owned(),
             "use \"done\" for the end of a task",
         )),
         _ => None,

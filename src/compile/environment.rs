@@ -3,7 +3,7 @@
 use crate::compile::actions;
 use crate::compile::context::Context;
 use crate::compile::templates::Scope;
-use crate::template::{Names, Template};
+use crate::template::{Names, Template, Variables};
 use crate::value::Value;
 
 /// Compiles the job's own `env`, whose templates see what children inherit, and puts it on top of that.
@@ -15,8 +15,7 @@ pub(super) fn compile(context: &mut Context<'_>) -> Value {
     let own = actions::environment(context, env, Scope::default());
     let names = Names {
         vars: &context.vars,
-        env: &inherited,
-        env_is_complete: context.options.environment.is_of_run(),
+        env: Variables { values: &inherited, complete: context.options.environment.is_of_run() },
         job: &context.job,
         ..Names::default()
     };

@@ -37,8 +37,7 @@ pub(super) fn condition(
     let template = match &condition.value {
         Condition::Constant(value) => Template::fixed(*value),
         Condition::Template(text) => {
-            let text =
-                Spanned { value: text.clone(), span: condition.span, key: condition.key };
+            let text = Spanned { value: text.clone(), span: condition.span, key: condition.key };
             expression(context, "if", &text, scope, "boolean")?
         }
     };

@@ -223,9 +223,8 @@ fn cycle_fault(context: &Context<'_>, cycle: &[TaskId]) -> Diagnostic {
     };
     let nexts = cycle.iter().skip(1).chain(cycle.first());
     let edges = cycle.iter().zip(nexts).take(SHOWN_CYCLE);
-    let edges: Vec<_> = edges
-        .map(|(id, next)| (id, next, names::place_of_edge(context, *id, *next)))
-        .collect();
+    let edges: Vec<_> =
+        edges.map(|(id, next)| (id, next, names::place_of_edge(context, *id, *next))).collect();
     let only_after =
         edges.iter().all(|(.., place)| place.as_ref().is_none_or(|(_, how)| *how == "is after"));
     let hint = match cycle {

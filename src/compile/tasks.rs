@@ -15,8 +15,8 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{self, MAX_FUTURES, Size};
 use crate::id::{ExecutorId, ResourceId, TaskId};
 use crate::job::{Action, ArgsSpec, CommandSpec, Items, Spec};
-use crate::template::Template;
 use crate::manifest::{self, CALL_KEYS, Limit, MapSource, Spanned, Task};
+use crate::template::Template;
 
 /// How long a stopped attempt has to end by itself where nothing else is said.
 const USUAL_GRACE: Duration = Duration::from_secs(5);
@@ -350,7 +350,12 @@ impl<'a> View<'a> {
     }
 
     /// What the futures do. After a fault it is something, and never done.
-    fn action(&self, context: &mut Context<'_>, usual_exit: &Arc<[i32]>, scope: Scope<'_>) -> Action {
+    fn action(
+        &self,
+        context: &mut Context<'_>,
+        usual_exit: &Arc<[i32]>,
+        scope: Scope<'_>,
+    ) -> Action {
         let action = match self.kind {
             Some(Kind::Call) => self.call(context, scope),
             Some(Kind::Run) => self.command(context, usual_exit, scope).map(Action::Run),

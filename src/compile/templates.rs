@@ -9,7 +9,9 @@ use crate::compile::written::Named;
 use crate::diagnostic::Diagnostic;
 use crate::id::TaskId;
 use crate::manifest::{Span, Spanned};
-use crate::template::{self, KnownTasks, Names, Refusal, Shape, Template, TemplateError};
+use crate::template::{
+    self, KnownTasks, Names, Refusal, Shape, Template, TemplateError, Variables,
+};
 use crate::value::Value;
 
 /// The names that a template can use beside `vars`, `env`, `job` and `run`.
@@ -77,7 +79,9 @@ pub(super) fn expression(
         Ok(())
     })?;
     let message = match settled {
-        _ if !text.contains("{{") || !(template.is_one_expression() || template.constant().is_some()) => {
+        _ if !text.contains("{{")
+            || !(template.is_one_expression() || template.constant().is_some()) =>
+        {
             format!("`{key}` must be one expression, with nothing around it")
         }
         None => return Some(template),
@@ -237,8 +241,10 @@ impl Known<'_, '_> {
             matrix: self.scope.matrix,
             future: self.scope.future,
             vars: &context.vars,
-            env: &context.environment,
-            env_is_complete: context.options.environment.is_of_run() && !unread,
+            env: Variables {
+                values: &context.environment,
+                complete: context.options.environment.is_of_run() && !unread,
+            },
             job: &context.job,
             tasks: match self.scope.tasks {
                 Tasks::None => None,
@@ -256,7 +262,8 @@ impl KnownTasks for Known<'_, '_> {
             Some(Named::One(id)) => id,
             Some(Named::Either(one, other)) => {
                 let (one, other) = (context.task_name(one), context.task_name(other));
-                let message = format!("both `{one}` and `{other}` are `tasks.{written}` in templates");
+                let message =
+                    format!("both `{one}` and `{other}` are `tasks.{written}` in templates");
                 return Err(Refusal::new(message).hint("give one of the two another name"));
             }
             None if tasks.incomplete => return Ok(None),

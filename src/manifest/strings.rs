@@ -7,9 +7,9 @@ use std::ops::Range;
 /// is this string, or has it somewhere in it; `None` if it cannot be told.
 pub fn place_of_part(written: &str, value: &str, part: &Range<usize>) -> Option<Range<usize>> {
     let opening = written.match_indices(['"', '\'']).map(|(at, _)| at);
-    opening.filter_map(|at| Some((at, in_string(&written[at..], value, part)?))).next().map(
-        |(at, range)| at + range.start..at + range.end,
-    )
+    opening
+        .find_map(|at| Some((at, in_string(&written[at..], value, part)?)))
+        .map(|(at, range)| at + range.start..at + range.end)
 }
 
 /// The same for one string, with its quotes.

@@ -426,7 +426,8 @@ fn refine_action(schema: &mut Schema) {
         json!({ "call": never(&RUN_KEYS), "run": never(&CALL_KEYS), "args": never(&["with"]) }),
     );
     let group = json!({ "anyOf": [{ "required": ["map"] }, { "required": ["each"] }] });
-    if let Some(dependent) = schema.pointer_mut("/dependentSchemas").and_then(|it| it.as_object_mut())
+    if let Some(dependent) =
+        schema.pointer_mut("/dependentSchemas").and_then(|it| it.as_object_mut())
     {
         dependent.insert("wait".to_owned(), group);
         dependent.insert("map".to_owned(), never(&["each"]));

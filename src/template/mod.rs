@@ -21,7 +21,7 @@ use scan::Slot;
 
 pub use engine::Ready;
 pub use error::{Refusal, TemplateError};
-pub use names::{JOB, KnownTasks, Mention, Names, RUN, Shape, mentions, written};
+pub use names::{JOB, KnownTasks, Mention, Names, RUN, Shape, Variables, mentions, written};
 pub use scope::{Attribute, Fact, Facts, Scope, Whose};
 
 /// A value, or text with expressions that becomes one. Copies are cheap, and may be used on any
@@ -307,9 +307,10 @@ fn ready_entries(root: Root, names: &[String], map: &Value) -> Ready {
 /// names ends before it.
 fn attributes(whose: Whose<'_>, names: &[String], place: usize, facts: &dyn Facts) -> Ready {
     let used = |attribute: &Attribute| {
-        names.iter().filter(|name| place > 1 || Root::of(name) == Some(Root::Parent)).any(|name| {
-            name.split('.').nth(place).is_none_or(|word| word == attribute.word())
-        })
+        names
+            .iter()
+            .filter(|name| place > 1 || Root::of(name) == Some(Root::Parent))
+            .any(|name| name.split('.').nth(place).is_none_or(|word| word == attribute.word()))
     };
     let used = Attribute::ALL.into_iter().filter(used);
     Ready::map(used.filter_map(|it| Some((it.word(), facts.ready(whose, it)?))))
@@ -351,14 +352,13 @@ impl Path {
                     Some((task, rest)) if self.root == Root::Tasks => (Whose::Task(task), rest),
                     _ => (Whose::Parent, self.names.as_slice()),
                 };
-                fact = rest.first().and_then(|word| {
-                    scope.facts?.fact(whose, Attribute::named(word)?)
-                });
+                fact =
+                    rest.first().and_then(|word| scope.facts?.fact(whose, Attribute::named(word)?));
                 (fact.as_deref(), rest.get(1..).unwrap_or_default())
             }
         };
-        let found =
-            root.and_then(|root| rest.iter().try_fold(root, |value, name| value.get(name)).cloned());
+        let found = root
+            .and_then(|root| rest.iter().try_fold(root, |value, name| value.get(name)).cloned());
         found.ok_or_else(|| TemplateError::new(format!("`{self}` is undefined")))
     }
 }

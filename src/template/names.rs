@@ -45,15 +45,21 @@ pub struct Names<'a> {
     pub future: bool,
     /// The job's `vars`, as a map; those that are not in it cannot be used.
     pub vars: &'a Value,
-    /// The environment of the job's children, as a map. Null stands for a value that is only known
-    /// when the job runs.
-    pub env: &'a Value,
-    /// Whether that is all of it, so that what is not in it is not set.
-    pub env_is_complete: bool,
+    /// The environment of the job's children.
+    pub env: Variables<'a>,
     /// `job`, as a map of [`JOB`].
     pub job: &'a Value,
     /// `tasks`: those of the job. `None` where no task can have ended.
     pub tasks: Option<&'a dyn KnownTasks>,
+}
+
+/// An environment, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Variables<'a> {
+    /// As a map of text. Null stands for a value that is only known when the job runs.
+    pub values: &'a Value,
+    /// Whether that is all of it, so that what is not in it is not set.
+    pub complete: bool,
 }
 
 impl Default for Names<'_> {
@@ -65,8 +71,7 @@ impl Default for Names<'_> {
             matrix: None,
             future: false,
             vars: &NOTHING,
-            env: &NOTHING,
-            env_is_complete: false,
+            env: Variables { values: &NOTHING, complete: false },
             job: &NOTHING,
             tasks: None,
         }
@@ -145,7 +150,7 @@ impl<'a> Names<'a> {
     pub(super) fn scope_of(&self, used: &[String]) -> Option<Scope<'a>> {
         used.iter().all(|name| self.is_settled(name)).then(|| Scope {
             vars: Some(self.vars),
-            env: Some(self.env),
+            env: Some(self.env.values),
             job: Some(self.job),
             ..Scope::default()
         })
@@ -155,9 +160,9 @@ impl<'a> Names<'a> {
         match Root::of(name) {
             Some(Root::Vars | Root::Job) => true,
             Some(Root::Env) => match second(name) {
-                None => self.env_is_complete && !any_null(self.env),
-                Some(variable) => match self.env.get(variable) {
-                    None => self.env_is_complete,
+                None => self.env.complete && !any_null(self.env.values),
+                Some(variable) => match self.env.values.get(variable) {
+                    None => self.env.complete,
                     Some(value) => !value.is_null(),
                 },
             },
@@ -205,7 +210,9 @@ impl<'a> Names<'a> {
             }
             Root::Parent => "only the futures of a task with `each` have it",
             Root::Matrix => "only the futures of a task with `matrix` have it",
-            Root::Tasks => "it is for every child, also for those that run before any task has ended",
+            Root::Tasks => {
+                "it is for every child, also for those that run before any task has ended"
+            }
             _ => "only callbacks have it",
         };
         let refusal = Refusal::new(format!("`{word}` has no value here: {who}"));
@@ -247,7 +254,8 @@ impl<'a> Names<'a> {
         let Some(task) = parts.next() else {
             let message = "`tasks` cannot be used without the name of a task after a dot: which tasks \
                            a template needs must be known before anything runs";
-            let hint = "write {{ tasks.NAME.result }}, with `_` for what is no letter, digit or `_`";
+            let hint =
+                "write {{ tasks.NAME.result }}, with `_` for what is no letter, digit or `_`";
             return Some(Refusal::new(message).hint(hint));
         };
         let shape = match self.tasks?.shape(task) {
@@ -262,7 +270,13 @@ impl<'a> Names<'a> {
         let right = match (shape, attribute) {
             (Shape::Plain, "results") => "result",
             (Shape::Group, "result") => "results",
-            _ => return no_attribute(&format!("tasks.{task}"), attribute, known.map(Attribute::word)),
+            _ => {
+                return no_attribute(
+                    &format!("tasks.{task}"),
+                    attribute,
+                    known.map(Attribute::word),
+                );
+            }
         };
         let message = format!("`{task}` has {what}, and so no `{attribute}`");
         Some(Refusal::new(message).hint(format!("write `tasks.{task}.{right}`")))
@@ -271,11 +285,11 @@ impl<'a> Names<'a> {
     /// Why a variable of the environment cannot be used, if it cannot. Where the environment is not
     /// that of the run, nothing can be said of what is not in it.
     fn unset(&self, variable: &str, expression: &str) -> Option<Refusal> {
-        let is_set = self.env.get(variable).is_some();
-        if is_set || !self.env_is_complete || may_be_missing(variable, expression) {
+        let is_set = self.env.values.get(variable).is_some();
+        if is_set || !self.env.complete || may_be_missing(variable, expression) {
             return None;
         }
-        let set: Vec<&str> = entries(self.env).map(|(name, _)| name).collect();
+        let set: Vec<&str> = entries(self.env.values).map(|(name, _)| name).collect();
         let message = match nearest(variable, &set) {
             Some(near) => format!("`{variable}` is not set; did you mean `env.{near}`?"),
             None => format!("`{variable}` is not set in the environment"),

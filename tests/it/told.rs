@@ -106,6 +106,8 @@ impl Plan {
             specs: self.specs,
             setups: vec![Setup::default()],
             vars: Value::Map(Vec::new()),
+            inherited: Value::Null,
+            env: Vec::new(),
             reports: Vec::new(),
             callbacks: self.callbacks,
         };
@@ -141,7 +143,14 @@ impl Plan {
         });
         let action = Action::Call { function: Arc::from("echo"), args: ArgsSpec::Item };
         let line = 10 * self.tasks.len() as u32;
-        self.specs.push(Spec { line, tags: Vec::new(), action, items });
+        self.specs.push(Spec {
+            line,
+            tags: Vec::new(),
+            action,
+            items,
+            expand: None,
+            condition: None,
+        });
         self
     }
 
@@ -313,7 +322,8 @@ impl Run {
         record.state = if success { State::Succeeded } else { State::Failed };
         record.ended = at(now);
         let after = Duration::from_millis(now);
-        self.ledger.groups[task.index()] = Some(Return { because, after, success });
+        let how = Return { because, after, success };
+        self.ledger.group_returned(&self.job.graph, task, how);
         self.emit(Event::GroupReturned { task });
         self
     }

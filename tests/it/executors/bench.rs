@@ -117,6 +117,8 @@ impl Bench {
             tags: vec![],
             action: Action::Call { function: "echo".into(), args: ArgsSpec::Item },
             items: None,
+            expand: None,
+            condition: None,
         };
         let files = tempfile::tempdir().unwrap();
         let job = Arc::new(Job {
@@ -127,6 +129,8 @@ impl Bench {
             specs: vec![spec],
             setups: vec![self.setup],
             vars: Value::Null,
+            inherited: Value::Null,
+            env: vec![],
             reports: vec![],
             callbacks: vec![],
         });
