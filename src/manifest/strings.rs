@@ -6,7 +6,7 @@ use std::ops::Range;
 /// The bytes of `written` that give the bytes `part` of `value`. `written` is a value of a manifest that
 /// is this string, or has it somewhere in it; `None` if it cannot be told.
 pub fn place_of_part(written: &str, value: &str, part: &Range<usize>) -> Option<Range<usize>> {
-    let opening = written.match_indices(['"', '\'']).map(|(at, _)| at);
+    let mut opening = written.match_indices(['"', '\'']).map(|(at, _)| at);
     opening
         .find_map(|at| Some((at, in_string(&written[at..], value, part)?)))
         .map(|(at, range)| at + range.start..at + range.end)
