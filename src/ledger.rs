@@ -127,6 +127,8 @@ pub struct Ledger {
     pub completion: Vec<NodeId>,
     /// How each group's wait returned, by task.
     pub groups: Vec<Option<Return>>,
+    /// The members that were not done when each group's wait returned, and where they stood, by task.
+    pub unfinished: Vec<Box<[(NodeId, State)]>>,
     /// How the job's wait returned.
     pub returned: Option<JobReturn>,
     /// The callbacks that ended, in that order.
@@ -149,6 +151,7 @@ impl Ledger {
             secret_results: HashMap::new(),
             completion: Vec::new(),
             groups: vec![None; graph.tasks().len()],
+            unfinished: vec![Box::default(); graph.tasks().len()],
             returned: None,
             callbacks: Vec::new(),
             peak_running: vec![0; graph.executors().len()],
@@ -183,6 +186,19 @@ impl Ledger {
     /// The record of a node, to be written by the driver.
     pub fn record_mut(&mut self, node: NodeId) -> &mut Record {
         &mut self.records[node.index()]
+    }
+
+    /// A group's wait has returned.
+    pub fn group_returned(&mut self, graph: &Graph, task: TaskId, how: Return) {
+        let stood = graph.members(task).map(|node| (NodeId(node), self.record(NodeId(node)).state));
+        self.unfinished[task.index()] = stood.filter(|(_, state)| !state.is_done()).collect();
+        self.groups[task.index()] = Some(how);
+    }
+
+    /// The members that were not done when a group's wait returned, and where they stood, in
+    /// submission order.
+    pub fn unfinished(&self, task: TaskId) -> &[(NodeId, State)] {
+        &self.unfinished[task.index()]
     }
 
     /// How a group's wait returned, if it has.

@@ -60,15 +60,21 @@ pub enum Step {
 
 impl<'a> Callbacks<'a> {
     /// The callbacks of a run of `job`, whose ends are told to `sender`.
-    pub fn new(job: &'a Job, functions: &Functions, run_id: &str, sender: Sender<Notice>) -> Self {
+    pub fn new(
+        job: &'a Job,
+        functions: &Functions,
+        binder: Binder<'a>,
+        sender: Sender<Notice>,
+    ) -> Self {
+        let run_id = binder.run_id().to_owned();
         let cpus = || thread::available_parallelism().map_or(1, NonZero::get);
         let at_once = if job.callbacks.is_empty() { 0 } else { AT_ONCE + cpus() };
         Self {
             job,
             queue: Queue::new(job, at_once),
-            binder: Binder::new(job, run_id),
-            trace: Trace::from_env(None, run_id),
-            doer: Doer::new(sender, functions.clone(), run_id, &job.origin.dir),
+            trace: Trace::from_env(None, &run_id),
+            doer: Doer::new(sender, functions.clone(), &run_id, &job.origin.dir),
+            binder,
             parent: tracing::Span::none(),
             spans: HashMap::new(),
             killed: false,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::args::Changes;
-use crate::compile;
+use crate::compile::{self, Environment};
 use crate::diagnostic::{Diagnostic, Source, utf8};
 use crate::exit::Exit;
 use crate::functions::Functions;
@@ -158,14 +158,20 @@ impl Problem {
     }
 }
 
-/// Reads and compiles a target.
+/// The environment of this process, which a later run may not have.
+pub fn environment_of_now() -> Environment {
+    Environment::of_now(std::env::vars_os())
+}
+
+/// Reads and compiles a target for an environment.
 pub fn job(
     target: &Target,
     changes: &Changes,
     color: bool,
     functions: &Functions,
+    environment: Environment,
 ) -> Result<Job, Problem> {
-    let options = options(target, changes)?;
+    let options = compile::Options { environment, ..options(target, changes)? };
     let source = target.read().map_err(|fault| Problem::unread(target, &fault, color))?;
     let source = Arc::new(source);
     compile::load(&source, functions, &options)
@@ -188,6 +194,7 @@ pub fn options(target: &Target, changes: &Changes) -> Result<compile::Options, P
         tags: changes.tags.clone(),
         skip: changes.skip.clone(),
         dir: Some(target.dir()),
+        environment: environment_of_now(),
         ..compile::Options::default()
     })
 }

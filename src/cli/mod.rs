@@ -86,7 +86,13 @@ fn inspect(command: Command, functions: &Functions) -> Result<u8, Problem> {
         }
         Command::Graph { file, expand, format, changes, color } => {
             let target = Target::of_file(file, Vec::new())?;
-            let job = load::job(&target, &changes, colored(color), functions)?;
+            let job = load::job(
+                &target,
+                &changes,
+                colored(color),
+                functions,
+                load::environment_of_now(),
+            )?;
             let drawing = graph::Drawing::of(&job.graph, expand).map_err(Problem::Words)?;
             match format {
                 GraphFormat::Dot => print(&graph::dot(&job, &drawing)),
@@ -126,7 +132,7 @@ fn show_plan(
     color: bool,
     functions: &Functions,
 ) -> Result<u8, Problem> {
-    let job = load::job(target, changes, color, functions)?;
+    let job = load::job(target, changes, color, functions, load::environment_of_now())?;
     let curve = workers.map(|word| plan::Curve::of(&job.graph, word)).transpose();
     let curve = curve.map_err(Problem::Words)?;
     let found = crate::plan::Plan::of(&job.graph);
@@ -147,7 +153,8 @@ fn list(place: Option<PathBuf>, functions: &Functions) -> Result<u8, Problem> {
     let mut code = Exit::Succeeded.code();
     for file in files {
         let target = Target::named(file, Vec::new());
-        match load::job(&target, &Changes::default(), false, functions) {
+        match load::job(&target, &Changes::default(), false, functions, load::environment_of_now())
+        {
             Ok(job) => text.push_str(&load::listing(&target, &job)),
             // In a folder there may be other TOML files, and broken jobs must not hide good ones.
             Err(problem) if place.is_dir() => {

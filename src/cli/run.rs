@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::args::{LogFormat, Output, Progress, RunOptions};
 use crate::cli::load::{self, Problem, Target};
 use crate::cli::{colored, tell};
+use crate::compile::Environment;
 use crate::functions::Functions;
 use crate::guard::{self, Containment, Split};
 use crate::inbox::Inbox;
@@ -49,7 +50,8 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
         },
         || {
             let color = colored(options.color);
-            let job = Arc::new(load::job(target, &options.changes, color, functions)?);
+            let of_run = Environment::of_run(std::env::vars_os());
+            let job = Arc::new(load::job(target, &options.changes, color, functions, of_run)?);
             let runner = Runner::new(&job).functions(functions.clone()).inbox(inbox);
             announce(runner.secrets());
             let masker = runner.secrets().masker().clone();

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::compile::context::Context;
+use crate::compile::templates::{Scope, os_template, refuse_nul, value_template};
 use crate::diagnostic::Diagnostic;
 use crate::functions::Function;
 use crate::job::{Action, ArgsSpec, ProgramSpec};
@@ -14,116 +15,6 @@ use crate::value::Value;
 
 /// The shell of a script that names none.
 const SHELL: [&str; 3] = ["sh", "-eu", "-c"];
-
-/// The names that a template can use beside `vars`.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Scope {
-    /// `item` and `index`.
-    pub item: bool,
-    /// `future`.
-    pub future: bool,
-}
-
-/// A string that may be a template. `None`, after a fault, if it is none.
-pub(super) fn template(
-    context: &mut Context<'_>,
-    text: &Spanned<String>,
-    scope: Scope,
-) -> Option<Template> {
-    // Most strings have no expressions, and large jobs have many strings.
-    // Where `vars` could not be read, its names must not be missed as well.
-    if !text.contains("{{") || context.manifest.broken.contains(&"vars") {
-        return Some(Template::fixed(text.as_str()));
-    }
-    let names = template::Names { item: scope.item, future: scope.future, vars: &context.vars };
-    match Template::parse(text, &names) {
-        Ok(template) => Some(template),
-        Err(error) => {
-            let place = context.inside(text, error.range.as_ref());
-            let fault = Diagnostic::error("template", error.message.as_str())
-                .at(place)
-                .hint_if(scope.hint(&error.message));
-            context.fault(fault);
-            None
-        }
-    }
-}
-
-impl Scope {
-    /// What to do about a fault of a template, unless the message says it.
-    fn hint(self, message: &str) -> Option<&'static str> {
-        if message.contains("did you mean") {
-            return None;
-        }
-        Some(match self {
-            Self { future: true, .. } => {
-                "templates of callbacks know `future` and `vars`, as in {{ future.name }}"
-            }
-            Self { item: true, .. } => {
-                "templates of this task know `item`, `index` and `vars`, as in {{ item }}"
-            }
-            _ if message.contains("`item`") || message.contains("`index`") => {
-                "give the task a `map`, or take the value from `vars`"
-            }
-            _ => "templates of this task know `vars`, as in {{ vars.NAME }}",
-        })
-    }
-}
-
-/// A template whose text goes to the operating system, which ends text at a NUL.
-pub(super) fn os_template(
-    context: &mut Context<'_>,
-    text: &Spanned<String>,
-    scope: Scope,
-) -> Option<Template> {
-    if refuse_nul(context, text, text.range()) { None } else { template(context, text, scope) }
-}
-
-/// Says that text has a NUL, if it has one.
-fn refuse_nul(context: &mut Context<'_>, text: &str, place: Option<Range<usize>>) -> bool {
-    if !text.contains('\0') {
-        return false;
-    }
-    let fault = Diagnostic::error("nul", "this text has a NUL character, which no program can get")
-        .at(place)
-        .hint("take the `\\u0000` out; `stdin` can carry any bytes");
-    context.fault(fault);
-    true
-}
-
-/// A value in which any string may be a template.
-fn value_template(
-    context: &mut Context<'_>,
-    value: &Spanned<Value>,
-    scope: Scope,
-) -> Option<Template> {
-    deep(context, &value.value, value, scope)
-}
-
-/// `place` is the whole value that `value` is a part of.
-fn deep(
-    context: &mut Context<'_>,
-    value: &Value,
-    place: &Spanned<Value>,
-    scope: Scope,
-) -> Option<Template> {
-    Some(match value {
-        Value::Str(text) => template(context, &Spanned::at(text.clone(), place.span), scope)?,
-        Value::List(items) => {
-            let items: Vec<_> =
-                items.iter().map(|item| deep(context, item, place, scope)).collect();
-            Template::list(items.into_iter().collect::<Option<_>>()?)
-        }
-        Value::Map(entries) => {
-            let entries: Vec<_> = entries
-                .iter()
-                .map(|(name, value)| Some((name.clone(), deep(context, value, place, scope)?)))
-                .collect();
-            Template::map(entries.into_iter().collect::<Option<_>>()?)
-        }
-        plain => Template::fixed(plain.clone()),
-    })
-}
 
 /// What a call says of its arguments.
 #[derive(Clone, Copy)]
@@ -156,7 +47,7 @@ pub(super) fn call(
     context: &mut Context<'_>,
     function: &Spanned<String>,
     arguments: Arguments<'_>,
-    scope: Scope,
+    scope: Scope<'_>,
 ) -> Option<Action> {
     let (count, place) = match (arguments.args, arguments.with) {
         (Some(args), _) => (Some(args.len()), args.range()),
@@ -214,7 +105,7 @@ pub(super) fn program(
     context: &mut Context<'_>,
     program: &Spanned<Program>,
     shell: Option<&Spanned<Items<String>>>,
-    scope: Scope,
+    scope: Scope<'_>,
 ) -> Option<ProgramSpec> {
     match &program.value {
         Program::Argv(words) => {
@@ -246,7 +137,7 @@ pub(super) fn program(
 }
 
 /// Refuses a script with a template: a value put into it could become code.
-fn has_expression(context: &mut Context<'_>, script: &Spanned<String>, scope: Scope) -> bool {
+fn has_expression(context: &mut Context<'_>, script: &Spanned<String>, scope: Scope<'_>) -> bool {
     let Some(range) = template::find(script) else { return false };
     let expression = script.get(range.clone()).unwrap_or_default();
     let fault = Diagnostic::error(
@@ -273,7 +164,7 @@ fn has_expression(context: &mut Context<'_>, script: &Spanned<String>, scope: Sc
 pub(super) fn environment(
     context: &mut Context<'_>,
     variables: &Entries<Scalar>,
-    scope: Scope,
+    scope: Scope<'_>,
 ) -> Vec<(String, Template)> {
     let mut env = Vec::with_capacity(variables.iter().len());
     for (name, value) in variables.iter() {

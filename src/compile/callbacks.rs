@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::compile::actions::{self, Arguments, Scope};
+use crate::compile::actions::{self, Arguments};
 use crate::compile::context::Context;
 use crate::compile::names::{self, Found, Names};
+use crate::compile::templates::{Scope, Tasks, template};
 use crate::diagnostic::Diagnostic;
 use crate::id::TaskId;
 use crate::job::{Action, Callback, CallbackAction, CommandSpec, Trigger};
@@ -15,7 +16,8 @@ use crate::work::ResultKind;
 const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Callbacks see the future, not what its task sees.
-const SCOPE: Scope = Scope { item: false, future: true };
+const SCOPE: Scope<'_> =
+    Scope { item: false, parent: false, matrix: None, future: true, tasks: Tasks::Now };
 
 /// What a callback is declared for.
 #[derive(Clone, Copy)]
@@ -120,7 +122,8 @@ fn unsuited(trigger: Trigger, owner: Owner) -> Option<(String, &'static str)> {
             "declare the callback at the top level, as [[callback]]",
         )),
         Owner::Task { group: false, .. } if trigger == Trigger::Return => Some((
-            "\"return\" only happens to the job and to tasks with `map` or `matrix`".to_owned(),
+            "\"return\" only happens to the job and to tasks with `map`, `matrix` or `each`"
+                .to_owned(),
             "use \"done\" for the end of a task",
         )),
         _ => None,
@@ -197,7 +200,7 @@ fn action(
         refuse_arguments(context, declared);
     }
     if let Some(log) = &declared.log {
-        return actions::template(context, log, SCOPE).map(CallbackAction::Log);
+        return template(context, log, SCOPE).map(CallbackAction::Log);
     }
     if let Some(run) = &declared.run {
         return command(context, run).map(|command| CallbackAction::Do(Action::Run(command)));
@@ -234,7 +237,6 @@ fn command(context: &mut Context<'_>, run: &Spanned<Program>) -> Option<CommandS
     let program = actions::program(context, run, None, SCOPE);
     Some(CommandSpec {
         program: program?,
-        common_env: context.env(run.span),
         env: Vec::new(),
         cwd: None,
         stdin: None,
@@ -260,14 +262,14 @@ fn post(context: &mut Context<'_>, post: &Spanned<Box<Post>>) -> Option<Callback
         context.fault(fault);
         return None;
     }
-    let url = actions::template(context, url, SCOPE);
+    let url = template(context, url, SCOPE);
     let headers: Vec<_> = post
         .headers
         .iter()
         .flat_map(|headers| headers.iter())
-        .map(|(name, value)| Some((name.to_owned(), actions::template(context, value, SCOPE)?)))
+        .map(|(name, value)| Some((name.to_owned(), template(context, value, SCOPE)?)))
         .collect();
-    let body = post.body.as_ref().map(|body| actions::template(context, body, SCOPE));
+    let body = post.body.as_ref().map(|body| template(context, body, SCOPE));
     Some(CallbackAction::Post {
         url: url?,
         headers: headers.into_iter().collect::<Option<_>>()?,

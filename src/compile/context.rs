@@ -1,17 +1,17 @@
 //! What every step of compiling needs: the manifest, what surrounds it, and the faults so far.
 
+use std::cell::{Cell, OnceCell};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::compile::compose::{self, Whole};
 use crate::compile::options::Options;
+use crate::compile::written::Written;
 use crate::diagnostic::{Diagnostic, Faults, did_you_mean};
 use crate::functions::Functions;
 use crate::id::TaskId;
 use crate::job::Place;
-use crate::manifest::{Manifest, Span, Spanned, Task};
-use crate::template::Template;
+use crate::manifest::{Manifest, Span, Spanned, Task, place_of_part};
 use crate::value::Value;
 
 /// So many times a likely meaning of an unknown name is searched for; each search looks at all
@@ -27,17 +27,48 @@ pub(super) struct Context<'a> {
     pub options: &'a Options,
     /// The values of `vars`, once known.
     pub vars: Value,
-    /// The environment of the children of each file, once known.
-    pub env: Vec<Arc<[(String, Template)]>>,
+    /// What `env` stands for in the templates of each file; null for a value that only a run knows.
+    pub environments: Vec<Value>,
+    /// What `job` stands for in templates, once known.
+    pub job: Value,
+    /// The tasks that templates of tasks name, by task.
+    pub mentions: Vec<Mention>,
+    written: OnceCell<Written<'a>>,
     faults: Faults,
-    guesses: u32,
+    guesses: Cell<u32>,
+}
+
+/// A task that a template of another names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mention {
+    /// Whose template it is.
+    pub by: TaskId,
+    /// Which task it names.
+    pub of: TaskId,
+    /// Where.
+    pub place: Span,
 }
 
 impl<'a> Context<'a> {
     pub fn new(whole: &'a Whole<'a>, functions: &'a Functions, options: &'a Options) -> Self {
-        let (vars, env, faults) = (Value::Null, Vec::new(), Faults::new());
-        let manifest = &*whole.manifest;
-        Self { whole, manifest, functions, options, vars, env, faults, guesses: 0 }
+        Self {
+            whole,
+            manifest: &whole.manifest,
+            functions,
+            options,
+            vars: Value::Null,
+            environments: Vec::new(),
+            job: Value::Null,
+            mentions: Vec::new(),
+            written: OnceCell::new(),
+            faults: Faults::new(),
+            guesses: Cell::new(0),
+        }
+    }
+
+    /// The tasks by what templates write for their names. Many jobs have no use for it.
+    pub fn written(&self) -> &Written<'a> {
+        self.written.get_or_init(|| Written::new(self.manifest))
     }
 
     pub fn fault(&mut self, fault: Diagnostic) {
@@ -66,9 +97,9 @@ impl<'a> Context<'a> {
         own.defaults.as_ref().map(|defaults| &*defaults.0)
     }
 
-    /// The environment of the children of the file of a place.
-    pub fn env(&self, at: Span) -> Arc<[(String, Template)]> {
-        self.env.get(self.whole.file(at)).cloned().unwrap_or_default()
+    /// What `env` stands for in the templates of the file of a place, as far as it is known.
+    pub fn environment(&self, at: Span) -> &Value {
+        self.environments.get(self.whole.file(at)).unwrap_or(&Value::Null)
     }
 
     /// The name of a task, which may be missing while the manifest is faulty.
@@ -85,12 +116,12 @@ impl<'a> Context<'a> {
 
     /// "did you mean `x`?", else the known names if they are few.
     pub fn guess<'n>(
-        &mut self,
+        &self,
         word: &str,
         known: impl IntoIterator<Item = &'n str> + Clone,
     ) -> Option<String> {
-        self.guesses += 1;
-        if self.guesses > MAX_GUESSES {
+        self.guesses.set(self.guesses.get() + 1);
+        if self.guesses.get() > MAX_GUESSES {
             return None;
         }
         let meant = did_you_mean(word, known.clone());
@@ -102,7 +133,7 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The place of a part of a string: as near as can be said where the text has escapes.
+    /// The place of a part of a string, be it deep in the value that `text` has the place of.
     pub fn inside(
         &self,
         text: &Spanned<String>,
@@ -110,9 +141,11 @@ impl<'a> Context<'a> {
     ) -> Option<Range<usize>> {
         let whole = text.range()?;
         let written = self.whole.sources.written(&whole)?;
-        let (part, start) = (part?, written.find(text.value.as_str()));
-        let exact = start.map(|at| whole.start + at + part.start..whole.start + at + part.end);
-        exact.or(Some(whole))
+        let exact = part.and_then(|part| place_of_part(written, &text.value, part));
+        Some(exact.map_or_else(
+            || whole.clone(),
+            |exact| whole.start + exact.start..whole.start + exact.end,
+        ))
     }
 }
 

@@ -1,57 +1,19 @@
-//! The environment of children: `env` and `env_file` of the manifest and of each file that it includes.
-//! Knows nothing of what single tasks add.
+//! Files of environment variables, as `NAME=VALUE` lines. Knows nothing of who gets them.
 
 use std::cell::Cell;
-use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::compile::actions::{self, Scope};
-use crate::compile::compose;
 use crate::compile::context::Context;
 use crate::diagnostic::{Diagnostic, utf8};
 use crate::manifest::{Manifest, Spanned};
-use crate::template::Template;
 
 /// What dotenv files say, the last of equal names last.
-type Variables = Vec<(String, String)>;
-
-/// For each file, the variables that its children are given: those of files that are not in the
-/// environment of jobrun, and those of `env`; what the manifest says first, then what an included
-/// file says for its own.
-pub(super) fn environments(context: &mut Context<'_>) -> Vec<Arc<[(String, Template)]>> {
-    let whole = context.whole;
-    let root_dir = compose::dir(&whole.manifest, context.options);
-    let root_files = variables(context, &whole.manifest, &root_dir);
-    let root_env = env(context, &whole.manifest);
-    let mut environments = vec![joined(&[&root_files], &[&root_env])];
-    for part in &whole.included {
-        let own_files = variables(context, &part.manifest, &part.dir);
-        let own_env = env(context, &part.manifest);
-        environments.push(if own_files.is_empty() && own_env.is_empty() {
-            Arc::clone(&environments[0])
-        } else {
-            joined(&[&root_files, &own_files], &[&root_env, &own_env])
-        });
-    }
-    environments
-}
-
-fn joined(files: &[&Variables], envs: &[&Vec<(String, Template)>]) -> Arc<[(String, Template)]> {
-    let files = files.iter().copied().flatten();
-    let fixed = files.map(|(name, value)| (name.clone(), Template::fixed(value.as_str())));
-    fixed.chain(envs.iter().copied().flatten().cloned()).collect()
-}
-
-fn env(context: &mut Context<'_>, manifest: &Manifest) -> Vec<(String, Template)> {
-    let env = manifest.env.as_ref();
-    env.map(|env| actions::environment(context, env, Scope::default())).unwrap_or_default()
-}
+pub(super) type Variables = Vec<(String, String)>;
 
 /// The variables of the files of an `env_file`, but for those that jobrun's own environment has.
-fn variables(context: &mut Context<'_>, manifest: &Manifest, dir: &Path) -> Variables {
+pub(super) fn variables(context: &mut Context<'_>, manifest: &Manifest, dir: &Path) -> Variables {
     let mut all = Variables::new();
     for file in manifest.env_file.iter().flat_map(|files| &files.0) {
         match read(context, file, dir) {
@@ -59,8 +21,7 @@ fn variables(context: &mut Context<'_>, manifest: &Manifest, dir: &Path) -> Vari
             Err(fault) => context.fault(*fault),
         }
     }
-    let inherited = &context.options.environment;
-    all.retain(|(name, _)| !inherited.contains_key(OsStr::new(name)));
+    all.retain(|(name, _)| !context.options.environment.has(name));
     all
 }
 

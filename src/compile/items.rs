@@ -3,35 +3,65 @@
 use std::collections::HashSet;
 
 use crate::compile::context::Context;
+use crate::compile::flow;
 use crate::compile::names::title;
 use crate::compile::sources;
+use crate::compile::templates::Scope;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::graph::MAX_FUTURES;
 use crate::job::{self, Items};
 use crate::manifest::{Entries, MapSource, Matrix, Spanned, Task};
+use crate::template::Template;
 use crate::value::Value;
 
 /// A matrix has at most so many axes. With two values each, far fewer make too many futures.
 const MAX_AXES: usize = 1000;
 
-/// The items of a task; `None` if it is no group, or, after a fault, if there can be none.
-pub(super) fn compile(context: &mut Context<'_>, task: &Task) -> Option<Items> {
-    match (&task.map, &task.matrix) {
-        (Some(map), Some(matrix)) => {
-            let (map, matrix) = (map.entry(), matrix.entry());
-            let message = format!("{} has both `map` and `matrix`", title(task));
-            context.fault(
-                Diagnostic::error("both-groups", message)
-                    .at(matrix)
-                    .hint("keep one of them; a list can be an axis of the matrix")
-                    .note(map, "the other one"),
-            );
-            None
-        }
-        (Some(map), None) => sources::items(context, "this `map`", map),
-        (None, Some(matrix)) => self::matrix(context, matrix),
-        (None, None) => None,
+/// The items of a task, and what yields them if only a run knows them. No items if it is no group, or,
+/// after a fault, if there can be none.
+pub(super) fn compile(
+    context: &mut Context<'_>,
+    task: &Task,
+    scope: Scope<'_>,
+) -> (Option<Items>, Option<Template>) {
+    if refuse_several(context, task) {
+        return (None, None);
     }
+    match (task.map.as_deref(), &task.matrix, &task.each) {
+        (Some(map), ..) => match &map.value {
+            MapSource::Template(text) => {
+                let text = Spanned { value: text.clone(), span: map.span, key: map.key };
+                let (items, expansion) = flow::items(context, &text, scope).unzip();
+                (items, expansion.flatten())
+            }
+            _ => (sources::items(context, "this `map`", map), None),
+        },
+        (None, Some(matrix), _) => (self::matrix(context, matrix), None),
+        (None, None, Some(_)) => (Some(Items::Each), None),
+        (None, None, None) => (None, None),
+    }
+}
+
+/// Says which of the keys that make a group a task has beside another one.
+fn refuse_several(context: &mut Context<'_>, task: &Task) -> bool {
+    let keys = [
+        ("map", task.map.as_deref().map(Spanned::entry)),
+        ("matrix", task.matrix.as_deref().map(Spanned::entry)),
+        ("each", task.each.as_deref().map(Spanned::entry)),
+    ];
+    let given: Vec<_> = keys.into_iter().filter_map(|(key, at)| Some((key, at?))).collect();
+    let [(first, place), (second, other), ..] = given.as_slice() else { return false };
+    let message = format!("{} has both `{first}` and `{second}`", title(task));
+    let hint = match *second {
+        "matrix" => "keep one of them; a list can be an axis of the matrix",
+        _ => "keep one of them: `each` has as many futures as the task that it follows",
+    };
+    let fault = Diagnostic::error("both-groups", message)
+        .at(other.clone())
+        .hint(hint)
+        .note(place.clone(), "the other one");
+    context.fault(fault);
+    true
 }
 
 /// The combinations of a matrix.

@@ -8,6 +8,8 @@ mod callbacks;
 mod compose;
 mod context;
 mod env_file;
+mod environment;
+mod flow;
 mod items;
 mod limits;
 mod names;
@@ -15,7 +17,9 @@ mod options;
 mod select;
 mod sources;
 mod tasks;
+mod templates;
 mod vars;
+mod written;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -29,7 +33,7 @@ use crate::id::TaskId;
 use crate::job::{Included, Job, Origin};
 use crate::manifest::{self, Manifest, Spanned};
 
-pub use crate::compile::options::Options;
+pub use crate::compile::options::{Environment, Options};
 
 /// Reads and compiles a manifest.
 ///
@@ -105,7 +109,10 @@ fn check<'a>(
 fn assemble(context: &mut Context<'_>) -> Option<Job> {
     let manifest = context.manifest;
     context.vars = vars::values(context);
-    context.env = env_file::environments(context);
+    let origin = origin(context);
+    let description = manifest.description.as_ref().map(|text| text.value.as_str());
+    context.job = origin.describe(&job_name(manifest), description);
+    let environments = environment::compile(context);
     let secrets = secrets(context);
     let limits = limits::compile(context);
     let names = names::Names::new(context);
@@ -140,7 +147,6 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
     let looked_at = graph.tasks().filter(|(id, _)| graph.is_inside(*id));
     let total = looked_at.map(|(_, task)| tasks::known_futures(&task.size)).sum();
     limits::refuse_unreachable_job(context, total);
-    let origin = origin(context);
     Some(Job {
         name: job_name(manifest),
         description: manifest.description.as_ref().map(|text| text.value.clone()),
@@ -150,6 +156,8 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
         specs,
         setups: limits.setups,
         vars: std::mem::take(&mut context.vars),
+        inherited: context.options.environment.to_value(),
+        environments,
         secrets,
         callbacks,
     })
@@ -282,15 +290,23 @@ fn cycle_fault(context: &Context<'_>, cycle: &[TaskId]) -> Diagnostic {
         [one] => format!("`{}` is after itself", name(one)),
         _ => format!("these tasks wait for each other: {}", path.join(" -> ")),
     };
+    let nexts = cycle.iter().skip(1).chain(cycle.first());
+    let edges = cycle.iter().zip(nexts).take(SHOWN_CYCLE);
+    let edges: Vec<_> =
+        edges.map(|(id, next)| (id, next, names::place_of_edge(context, *id, *next))).collect();
+    let only_after =
+        edges.iter().all(|(.., place)| place.as_ref().is_none_or(|(_, how)| *how == "is after"));
     let hint = match cycle {
         [_] => "take its own name out of its `after`",
-        _ => "take one of these names out of its `after`, so that a task can start first",
+        _ if only_after => {
+            "take one of these names out of its `after`, so that a task can start first"
+        }
+        _ => "let one of these tasks do without the next, so that a task can start first",
     };
     let mut fault = Diagnostic::error("cycle", message).hint(hint);
-    let nexts = cycle.iter().skip(1).chain(cycle.first());
-    for (index, (id, next)) in cycle.iter().zip(nexts).take(SHOWN_CYCLE).enumerate() {
-        let Some(place) = names::place_of_edge(context, *id, *next) else { continue };
-        let label = format!("`{}` is after `{}`", name(id), name(next));
+    for (index, (id, next, place)) in edges.into_iter().enumerate() {
+        let Some((place, how)) = place else { continue };
+        let label = format!("`{}` {how} `{}`", name(id), name(next));
         fault =
             if index == 0 { fault.at(place).label(label) } else { fault.note(Some(place), label) };
     }

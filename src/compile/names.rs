@@ -98,6 +98,11 @@ impl<'a> Names<'a> {
         })
     }
 
+    /// The task of a name.
+    pub fn get(&self, name: &str) -> Option<TaskId> {
+        self.by_name.get(name).copied()
+    }
+
     /// All names, sorted.
     pub fn all(&self) -> impl Iterator<Item = &'a str> + Clone {
         self.sorted().iter().map(|(name, _)| *name)
@@ -170,18 +175,28 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Where a task says that it is after `next`.
+/// Where a task says that it comes after `next`, and how it says so.
 pub(super) fn place_of_edge(
     context: &Context<'_>,
     id: TaskId,
     next: TaskId,
-) -> Option<Range<usize>> {
+) -> Option<(Range<usize>, &'static str)> {
     let name = context.task_name(next);
-    let after = &context.manifest.task[id.index()].after.as_ref()?.value;
+    let task = &context.manifest.task[id.index()];
+    let after = task.after.as_ref().map(|after| after.value.as_slice()).unwrap_or_default();
     let exact = after.iter().find(|pattern| pattern.value == name);
     let by_glob =
         || after.iter().find(|pattern| glob(pattern).is_some_and(|glob| glob.is_match(name)));
-    exact.or_else(by_glob)?.range()
+    if let Some(pattern) = exact.or_else(by_glob) {
+        return Some((pattern.range()?, "is after"));
+    }
+    if let Some(each) = task.each.as_deref().filter(|each| each.value == name) {
+        return Some((each.range()?, "follows"));
+    }
+    // They are in the order of the tasks.
+    let start = context.mentions.partition_point(|mention| mention.by < id);
+    let mut own = context.mentions[start..].iter().take_while(|mention| mention.by == id);
+    Some((own.find(|mention| mention.of == next)?.place.range()?, "uses"))
 }
 
 /// What is kept from one `after` to the next.
@@ -197,7 +212,8 @@ impl Globs {
         Self { meanings: HashMap::new(), last: vec![None; tasks] }
     }
 
-    fn add(&mut self, found: TaskId, after: TaskId, list: &mut Vec<TaskId>) {
+    /// Adds a task to the list of those that `after` is after, unless it is there.
+    pub fn add(&mut self, found: TaskId, after: TaskId, list: &mut Vec<TaskId>) {
         let dependent = &mut self.last[found.index()];
         if *dependent != Some(after) {
             *dependent = Some(after);

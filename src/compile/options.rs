@@ -1,6 +1,7 @@
 //! What a job is compiled with beside its manifest.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use crate::files::{Disk, Files};
 use crate::graph::ReturnWhen;
+use crate::value::Value;
 
 /// What is asked for beside the manifest, as on a command line.
 #[derive(Clone, Debug)]
@@ -33,8 +35,8 @@ pub struct Options {
     pub dir: Option<PathBuf>,
     /// How the files are read that the manifest names. Default: those of this machine.
     pub files: Arc<dyn Files>,
-    /// The environment that children inherit. Default: that of this process.
-    pub environment: Arc<BTreeMap<OsString, OsString>>,
+    /// The environment that children will inherit. Default: that of this process.
+    pub environment: Environment,
 }
 
 impl Default for Options {
@@ -50,7 +52,46 @@ impl Default for Options {
             skip: Vec::new(),
             dir: None,
             files: Arc::new(Disk),
-            environment: Arc::new(std::env::vars_os().collect()),
+            environment: Environment::of_run(std::env::vars_os()),
         }
+    }
+}
+
+/// An environment, as far as it is known.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    variables: Arc<BTreeMap<OsString, OsString>>,
+    of_run: bool,
+}
+
+impl Environment {
+    /// That of the run, for example [`std::env::vars_os`]: what is not in it is not set.
+    pub fn of_run(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self { variables: Arc::new(variables.into_iter().collect()), of_run: true }
+    }
+
+    /// One that the run may not have, as when a manifest is only checked: what is not in it may be set
+    /// then.
+    pub fn of_now(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        Self { of_run: false, ..Self::of_run(variables) }
+    }
+
+    /// Whether what is not in it is not set.
+    pub(super) fn is_of_run(&self) -> bool {
+        self.of_run
+    }
+
+    /// Whether a variable is in it.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.variables.contains_key(OsStr::new(name))
+    }
+
+    /// The variables as a map of text. Those that are not UTF-8 are no values that a template could
+    /// have.
+    pub(super) fn to_value(&self) -> Value {
+        let text = |(name, value): (&OsString, &OsString)| {
+            Some((name.to_str()?.to_owned(), Value::from(value.to_str()?)))
+        };
+        Value::Map(self.variables.iter().filter_map(text).collect())
     }
 }

@@ -13,7 +13,8 @@ pub(super) fn kept(context: &mut Context<'_>, names: &Names<'_>, tasks: &[Compil
     let options = context.options;
     let skipped = marked(context, names, "--skip ", &options.skip, tasks.len());
     if options.tasks.is_empty() && options.tags.is_empty() {
-        let kept: Vec<_> = skipped.iter().map(|skipped| !skipped).collect();
+        let mut kept: Vec<_> = skipped.iter().map(|skipped| !skipped).collect();
+        drop_followers(tasks, &mut kept);
         refuse_empty(context, &kept);
         return kept;
     }
@@ -24,6 +25,7 @@ pub(super) fn kept(context: &mut Context<'_>, names: &Names<'_>, tasks: &[Compil
     }
     add_needed(tasks, &skipped, &mut kept);
     add_clean_up(tasks, &skipped, &mut kept);
+    drop_followers(tasks, &mut kept);
     refuse_empty(context, &kept);
     kept
 }
@@ -74,7 +76,7 @@ fn mark_tagged(context: &mut Context<'_>, tasks: &[Compiled], kept: &mut [bool])
 fn add_needed(tasks: &[Compiled], skipped: &[bool], kept: &mut [bool]) {
     let mut open: Vec<usize> = (0..tasks.len()).filter(|id| kept[*id]).collect();
     while let Some(id) = open.pop() {
-        for needed in &tasks[id].node.after {
+        for needed in tasks[id].node.before() {
             let needed = needed.index();
             if !kept[needed] && !skipped[needed] {
                 kept[needed] = true;
@@ -90,7 +92,7 @@ fn add_clean_up(tasks: &[Compiled], skipped: &[bool], kept: &mut [bool]) {
     let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); tasks.len()];
     for (id, task) in tasks.iter().enumerate() {
         if task.node.when == When::Always && !skipped[id] {
-            for needed in &task.node.after {
+            for needed in task.node.before() {
                 dependents[needed.index()].push(id);
             }
         }
@@ -101,6 +103,23 @@ fn add_clean_up(tasks: &[Compiled], skipped: &[bool], kept: &mut [bool]) {
             if !kept[dependent] {
                 kept[dependent] = true;
                 open.push(dependent);
+            }
+        }
+    }
+}
+
+/// Leaves out those whose `each` follows a task that is left out: there is nothing to follow.
+fn drop_followers(tasks: &[Compiled], kept: &mut [bool]) {
+    let mut followers: Vec<(usize, usize)> = Vec::new();
+    for (id, task) in tasks.iter().enumerate() {
+        followers.extend(task.node.each.map(|each| (id, each.index())));
+    }
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for &(id, each) in &followers {
+            if kept[id] && !kept[each] {
+                (kept[id], changed) = (false, true);
             }
         }
     }
@@ -136,6 +155,7 @@ pub(super) fn retain(kept: &[bool], tasks: &mut Vec<Compiled>, callbacks: &mut V
     tasks.retain(|_| old.next().copied().unwrap_or(false));
     for task in tasks {
         renumber(&mut task.node.after);
+        task.node.each = task.node.each.and_then(|each| new_ids[each.index()]);
     }
     callbacks.retain_mut(|callback| match &mut callback.tasks {
         None => true,

@@ -27,6 +27,14 @@ pub(super) fn items(
         MapSource::Glob(patterns) => glob(context, patterns)?,
         MapSource::Lines(path) => lines(context, what, path)?,
         MapSource::Json(path) => json(context, path)?,
+        MapSource::Template(_) => {
+            let message = format!("{what} comes from an expression, whose values only a run knows");
+            let fault = Diagnostic::error("wrong-value", message)
+                .at(source.range())
+                .hint("write its values, or use `map` with an expression that yields combinations");
+            context.fault(fault);
+            return None;
+        }
     };
     few_enough(context, what, items.len() as u64, source.range()).then_some(items)
 }

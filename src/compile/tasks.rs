@@ -5,15 +5,17 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::compile::actions::{self, Arguments, Scope};
+use crate::compile::actions::{self, Arguments};
 use crate::compile::context::Context;
+use crate::compile::flow;
 use crate::compile::items;
 use crate::compile::limits::{self, Limits};
 use crate::compile::names::{Globs, Names, title};
+use crate::compile::templates::{self, Scope, Tasks};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{self, Size};
 use crate::id::{ExecutorId, ResourceId, TaskId};
-use crate::job::{Action, ArgsSpec, CommandSpec, Spec};
+use crate::job::{Action, ArgsSpec, CommandSpec, Items, Spec};
 use crate::manifest::{self, CALL_KEYS, Limit, Spanned, Task};
 
 /// How long a stopped attempt has to end by itself where nothing else is said.
@@ -65,10 +67,16 @@ pub(super) fn compile(
     let mut edges = 0_u64;
     let mut compiled = Vec::with_capacity(manifest.task.len());
     for (index, task) in manifest.task.iter().enumerate() {
+        let id = TaskId(index as u32);
         let view = View::new(context, task);
-        let mut done = view.compile(context, limits, &usual_exit);
+        let mentioned = context.mentions.len();
+        let mut done = view.compile(context, id, limits, &usual_exit);
+        done.node.each = flow::each(context, names, id, task);
         if edges <= MAX_EDGES {
-            done.node.after = names.after(context, TaskId(index as u32), &mut globs);
+            done.node.after = names.after(context, id, &mut globs);
+            for mention in &context.mentions[mentioned..] {
+                globs.add(mention.of, id, &mut done.node.after);
+            }
             edges += done.node.after.len() as u64 * u64::from(done.node.size.futures().max(1));
             if edges > MAX_EDGES {
                 context.fault(too_many_edges(task));
@@ -76,6 +84,7 @@ pub(super) fn compile(
         }
         compiled.push(done);
     }
+    flow::settle_sizes(&mut compiled);
     if edges > MAX_EDGES {
         // Nobody looks for cycles among so many.
         for task in &mut compiled {
@@ -92,7 +101,7 @@ pub(super) fn most_futures(context: &Context<'_>, tasks: &[Compiled]) -> Option<
     for (task, written) in tasks.iter().zip(&manifest.task) {
         let open = written.broken.contains(&"map")
             || written.broken.contains(&"when")
-            || written.map.is_some() && task.spec.items.is_none();
+            || written.is_group() && task.spec.items.is_none();
         if open {
             return None;
         }
@@ -158,19 +167,33 @@ impl<'a> View<'a> {
     fn compile(
         &self,
         context: &mut Context<'_>,
+        id: TaskId,
         limits: &Limits<'_>,
         usual_exit: &Arc<[i32]>,
     ) -> Compiled {
-        let items = items::compile(context, self.task);
-        let scope = Scope { item: self.task.is_group(), future: false };
+        let axes = self.task.matrix.as_ref().map(|matrix| {
+            matrix.names().into_iter().map(str::to_owned).collect::<Vec<_>>()
+        });
+        let scope = Scope {
+            item: self.task.is_group(),
+            parent: self.task.each.is_some() || self.task.broken.contains(&"each"),
+            matrix: axes.as_deref(),
+            tasks: Tasks::Before(id),
+            ..Scope::default()
+        };
+        let (items, expansion) = items::compile(context, self.task, scope);
+        let wait = || pick!(self, wait).map(|wait| limits::wait(wait));
         let size = match &items {
             None => Size::One,
-            Some(items) => Size::Group {
-                members: items.len() as u32,
-                wait: pick!(self, wait).map(|wait| limits::wait(wait)),
-            },
+            Some(Items::Open(_)) => Size::Open { wait: wait() },
+            Some(items) => Size::Group { members: items.len() as u32, wait: wait() },
         };
-        self.refuse_unreachable(context, &size);
+        // How many there are of those that follow others turns out when all tasks are known.
+        if self.task.each.is_none() {
+            self.refuse_unreachable(context, &size);
+        }
+        let condition = pick!(self, condition);
+        let condition = condition.and_then(|it| flow::condition(context, it, scope));
         let action = self.action(context, usual_exit, scope);
         let flag = |value: Option<&Spanned<bool>>| value.is_some_and(|value| value.value);
         let node = graph::Task {
@@ -179,7 +202,7 @@ impl<'a> View<'a> {
             after: Vec::new(),
             each: None,
             when: pick!(self, when).map(|when| when.value).unwrap_or_default(),
-            asks: false,
+            asks: condition.is_some(),
             executor: self.executor(context, limits),
             uses: self.uses(context, limits),
             call: self.kind == Some(Kind::Call),
@@ -197,8 +220,8 @@ impl<'a> View<'a> {
             tags: tags.iter().map(|tag| tag.value.clone()).collect(),
             action,
             items,
-            condition: None,
-            expansion: None,
+            condition,
+            expansion,
         };
         Compiled { node, spec }
     }
@@ -236,7 +259,7 @@ impl<'a> View<'a> {
             && !self.task.is_group()
         {
             let message = format!(
-                "`wait` only suits a task with `map` or `matrix`, which {} has not",
+                "`wait` only suits a task with `map`, `matrix` or `each`, which {} has not",
                 title(task)
             );
             let fault = Diagnostic::error("does-not-suit", message)
@@ -350,7 +373,12 @@ impl<'a> View<'a> {
     }
 
     /// What the futures do. After a fault it is something, and never done.
-    fn action(&self, context: &mut Context<'_>, usual_exit: &Arc<[i32]>, scope: Scope) -> Action {
+    fn action(
+        &self,
+        context: &mut Context<'_>,
+        usual_exit: &Arc<[i32]>,
+        scope: Scope<'_>,
+    ) -> Action {
         let action = match self.kind {
             Some(Kind::Call) => self.call(context, scope),
             Some(Kind::Run) => self.command(context, usual_exit, scope).map(Action::Run),
@@ -359,7 +387,7 @@ impl<'a> View<'a> {
         action.unwrap_or_else(|| Action::Call { function: "".into(), args: ArgsSpec::Item })
     }
 
-    fn call(&self, context: &mut Context<'_>, scope: Scope) -> Option<Action> {
+    fn call(&self, context: &mut Context<'_>, scope: Scope<'_>) -> Option<Action> {
         let function = pick!(self, call)?;
         let broken = |task: &Task| CALL_KEYS.iter().any(|key| task.broken.contains(key));
         let says = |task: &Task| task.args.is_some() || task.with.is_some() || broken(task);
@@ -379,7 +407,7 @@ impl<'a> View<'a> {
         &self,
         context: &mut Context<'_>,
         usual_exit: &Arc<[i32]>,
-        scope: Scope,
+        scope: Scope<'_>,
     ) -> Option<CommandSpec> {
         let run = pick!(self, run)?;
         let program = actions::program(context, run, pick!(self, shell), scope);
@@ -388,13 +416,12 @@ impl<'a> View<'a> {
         for variables in defaults.into_iter().chain(&self.task.env) {
             env.extend(actions::environment(context, variables, scope));
         }
-        let cwd = pick!(self, cwd).map(|cwd| actions::os_template(context, cwd, scope));
-        let stdin = pick!(self, stdin).map(|stdin| actions::template(context, stdin, scope));
+        let cwd = pick!(self, cwd).map(|cwd| templates::os_template(context, cwd, scope));
+        let stdin = pick!(self, stdin).map(|stdin| templates::template(context, stdin, scope));
         let ok_exit = pick!(self, ok_exit)
             .map(|codes| codes.value.iter().map(|code| i32::from(code.0)).collect::<Arc<[i32]>>());
         Some(CommandSpec {
             program: program?,
-            common_env: context.env(self.task.span),
             env,
             cwd: cwd.flatten(),
             stdin: stdin.flatten(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::graph::{Graph, GraphError};
 use crate::id::{ExecutorId, NodeId, TaskId};
 use crate::ledger::Ledger;
-use crate::template::Template;
+use crate::template::{JOB, Template};
 use crate::value::Value;
 use crate::work::ResultKind;
 
@@ -33,6 +33,10 @@ pub struct Job {
     pub setups: Vec<Setup>,
     /// The values of `vars`, as a map.
     pub vars: Value,
+    /// The environment that children inherit, as a map of text, as far as templates may know it.
+    pub inherited: Value,
+    /// What the children of each file get on top of that, the manifest's first.
+    pub environments: Vec<Environment>,
     /// The environment variables whose values are secret.
     pub secrets: Vec<String>,
     /// Reports asked for by the manifest: format and path.
@@ -96,6 +100,30 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// A job that was written down here, as templates see it: a map of
+    /// [`template::JOB`](crate::template::JOB).
+    pub fn describe(&self, name: &str, description: Option<&str>) -> Value {
+        let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
+        let values = [
+            text(Some(name)),
+            text(description),
+            text(self.manifest.as_deref()),
+            text(Some(&self.dir.to_string_lossy())),
+        ];
+        Value::Map(JOB.map(str::to_owned).into_iter().zip(values).collect())
+    }
+}
+
+/// The environment that the children of a file have in common.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// What files of variables say that jobrun does not inherit, the last of equal names last.
+    pub files: Vec<(String, String)>,
+    /// What `env` says, on top of that. Its templates see what is below it.
+    pub env: Vec<(String, Template)>,
+}
+
 /// What the futures of one task do.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -143,10 +171,7 @@ pub enum ArgsSpec {
 pub struct CommandSpec {
     /// What is executed.
     pub program: ProgramSpec,
-    /// Variables on top of the inherited environment: those of its file and of the job, which many
-    /// have in common.
-    pub common_env: Arc<[(String, Template)]>,
-    /// The task's own, on top of those.
+    /// Variables of its own, on top of those that all children of its file have.
     pub env: Vec<(String, Template)>,
     /// Where it runs; the manifest's folder if `None`. Relative to that folder.
     pub cwd: Option<Template>,

@@ -83,13 +83,8 @@ fn missing(scene: &Scene<'_>, command: &CommandSpec, place: Place, first: bool) 
         return None;
     }
     // The last one counts.
-    let path = match command
-        .common_env
-        .iter()
-        .chain(&command.env)
-        .rev()
-        .find(|(name, _)| name == "PATH")
-    {
+    let common = &scene.job.environments[place.file as usize].env;
+    let path = match common.iter().chain(&command.env).rev().find(|(name, _)| name == "PATH") {
         Some((_, path)) => Some(constant(path)?),
         None => None,
     };

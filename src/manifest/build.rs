@@ -11,7 +11,7 @@ use crate::manifest::tables::{
     Callback, Defaults, Executor, Initializer, Manifest, Post, Report, Retry, Task, Wait,
 };
 use crate::manifest::values::{
-    Bytes, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar,
+    Bytes, Condition, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar,
 };
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
@@ -131,7 +131,7 @@ impl Manifest {
         self
     }
 
-    /// Sets what every task starts from; the name of `task`, its `after`, `map` and `matrix` are not
+    /// Sets what every task starts from; the name of `task`, its `after` and what makes it a group are not
     /// looked at.
     #[must_use]
     pub fn defaults(mut self, task: Task) -> Self {
@@ -332,6 +332,28 @@ impl Task {
     #[must_use]
     pub fn matrix(mut self, matrix: Matrix) -> Self {
         self.matrix = given(matrix);
+        self
+    }
+
+    /// Makes it a group with a future for each item of the list that an expression yields, such as
+    /// `{{ tasks.find.result }}`.
+    #[must_use]
+    pub fn map_of(mut self, expression: impl Into<String>) -> Self {
+        self.map = given(MapSource::Template(expression.into()));
+        self
+    }
+
+    /// Makes it a group with a future for each future of that task.
+    #[must_use]
+    pub fn each(mut self, task: impl Into<String>) -> Self {
+        self.each = given(task);
+        self
+    }
+
+    /// Has its futures run only if this expression yields true.
+    #[must_use]
+    pub fn condition(mut self, expression: impl Into<String>) -> Self {
+        self.condition = given(Condition::Template(expression.into()));
         self
     }
 

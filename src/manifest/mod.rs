@@ -10,6 +10,7 @@ mod reader;
 mod rebase;
 mod shorthand;
 mod sources;
+mod strings;
 mod table;
 mod tables;
 mod units;
@@ -27,11 +28,13 @@ use crate::manifest::reader::Reader;
 
 pub use crate::manifest::place::{Entries, Given, Items, Span, Spanned};
 pub use crate::manifest::sources::{MapSource, Matrix};
+pub use crate::manifest::strings::place_of_part;
 pub use crate::manifest::tables::{
     CALL_KEYS, Callback, Defaults, Executor, Initializer, Manifest, Post, Report, Retry, Task, Wait,
 };
 pub use crate::manifest::values::{
-    ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar, duration, return_when,
+    Condition, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar, duration,
+    return_when,
 };
 pub use crate::manifest::words::On;
 

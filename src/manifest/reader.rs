@@ -40,8 +40,6 @@ pub(super) struct Info {
     pub keys: &'static [&'static str],
     /// Words of other tools, and the key that is meant by them here.
     pub dialect: &'static [(&'static str, &'static str)],
-    /// Keys that are planned, and what to do without them.
-    pub later: &'static [(&'static str, &'static str)],
 }
 
 /// The state of reading one manifest.

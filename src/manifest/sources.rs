@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::json;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, did_you_mean};
@@ -34,6 +35,8 @@ pub enum MapSource {
     Lines(Spanned<String>),
     /// The elements of the list in the JSON file of this path.
     Json(Spanned<String>),
+    /// Those that an expression yields.
+    Template(String),
 }
 
 /// The combinations of several lists.
@@ -116,9 +119,11 @@ fn combination<N: Into<String>>(
 }
 
 impl Read for MapSource {
-    const WHAT: &'static str = "a list of items or a range";
-    const HINT: Option<&'static str> =
-        Some("write the items, [1, 2, 3], or { range = [start, stop, step] }");
+    const WHAT: &'static str = "a list of items, a range or an expression";
+    const HINT: Option<&'static str> = Some(
+        "write the items, [1, 2, 3], { range = [start, stop, step] }, or an expression that yields a \
+         list, \"{{ tasks.NAME.result }}\"",
+    );
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         match node.get_ref() {
@@ -127,14 +132,7 @@ impl Read for MapSource {
                 items.into_iter().collect::<Option<_>>().map(Self::List)
             }
             DeValue::Table(table) => source(table, node, reader),
-            DeValue::String(text) if text.contains("{{") => reader.fault(
-                Diagnostic::error(
-                    "not-supported-yet",
-                    "a `map` from a template is not supported yet",
-                )
-                .at(node.span())
-                .hint("write the items as a list, or as { range = [start, stop, step] }"),
-            ),
+            DeValue::String(text) if text.contains("{{") => Some(Self::Template(text.to_string())),
             _ => reader.wrong_type(node),
         }
     }
@@ -287,6 +285,7 @@ impl JsonSchema for MapSource {
         json_schema!({
             "oneOf": [
                 { "type": "array" },
+                { "type": "string", "pattern": "\\{\\{" },
                 {
                     "type": "object",
                     "properties": {
@@ -310,7 +309,10 @@ impl JsonSchema for Matrix {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let axis = generator.subschema_for::<MapSource>();
+        // An expression has no values before the run.
+        let axis = json!({
+            "allOf": [generator.subschema_for::<MapSource>(), { "not": { "type": "string" } }],
+        });
         let whole = generator.subschema_for::<Entries<Value>>();
         let mut partial = whole.clone();
         partial.insert("minProperties".to_owned(), 1.into());

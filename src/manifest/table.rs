@@ -28,8 +28,6 @@ pub(super) trait Table: JsonSchema + Default + Custom {
 pub(super) trait Custom {
     /// See [`Info::dialect`].
     const DIALECT: &'static [(&'static str, &'static str)] = &[];
-    /// See [`Info::later`].
-    const LATER: &'static [(&'static str, &'static str)] = &[];
 
     /// Adds what the types of the keys cannot say to the schema.
     fn refine(_schema: &mut Schema) {}
@@ -40,7 +38,8 @@ macro_rules! table {
     (
         $(#[doc = $doc:literal])+
         pub struct $name:ident is $what:literal {
-            $($(#[doc = $text:literal])+ pub $key:ident: $type:ty = $example:tt,)*
+            $($(#[doc = $text:literal])+
+            pub $key:ident $(as $word:literal)?: $type:ty = $example:tt,)*
         }
         $($(#[doc = $more:literal])+ also $extra:ident: $extra_type:ty;)*
     ) => {
@@ -56,9 +55,8 @@ macro_rules! table {
         impl $crate::manifest::table::Table for $name {
             const INFO: &'static $crate::manifest::reader::Info = &$crate::manifest::reader::Info {
                 what: $what,
-                keys: &[$(stringify!($key)),*],
+                keys: &[$($crate::manifest::table::word!($key $($word)?)),*],
                 dialect: <Self as $crate::manifest::table::Custom>::DIALECT,
-                later: <Self as $crate::manifest::table::Custom>::LATER,
             };
 
             fn fill(
@@ -70,9 +68,9 @@ macro_rules! table {
             ) -> bool {
                 use $crate::manifest::reader::Field;
                 match name {
-                    $(stringify!($key) => {
+                    $($crate::manifest::table::word!($key $($word)?) => {
                         if !reader.under(key, |reader| self.$key.fill(key, node, reader)) {
-                            self.broken.push(stringify!($key));
+                            self.broken.push($crate::manifest::table::word!($key $($word)?));
                         }
                     })*
                     _ => return false,
@@ -93,7 +91,7 @@ macro_rules! table {
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 use $crate::manifest::reader::Field;
                 let properties = [$((
-                    stringify!($key),
+                    $crate::manifest::table::word!($key $($word)?),
                     <$type as Field>::schema(generator),
                     concat!($($text),+),
                     serde_json::json!($example),
@@ -107,6 +105,18 @@ macro_rules! table {
     };
 }
 pub(super) use table;
+
+/// The word of a key: the name of its field, or the one that is given where Rust has another use for
+/// it.
+macro_rules! word {
+    ($key:ident) => {
+        stringify!($key)
+    };
+    ($key:ident $word:literal) => {
+        $word
+    };
+}
+pub(super) use word;
 
 /// The schema of a table with these keys: name, schema, description, example.
 pub(super) fn object<const N: usize>(
@@ -197,12 +207,6 @@ fn unknown_key(
     let Some((own, outer)) = reader.tables.split_last() else {
         return (Diagnostic::error("unknown-key", format!("unknown key `{key}`")).at(span), None);
     };
-    if let Some((_, instead)) = own.later.iter().find(|(later, _)| *later == key) {
-        let fault = Diagnostic::error("not-supported-yet", format!("`{key}` is not supported yet"))
-            .at(span)
-            .hint(*instead);
-        return (fault, supported_meaning(key));
-    }
     let fault =
         Diagnostic::error("unknown-key", format!("unknown key `{key}` in {}", own.what)).at(span);
     let dialect = own.dialect.iter().find(|(word, _)| *word == key).map(|(_, meant)| *meant);
@@ -226,11 +230,6 @@ fn unknown_key(
     }
     let keys: Vec<_> = own.keys.iter().map(|key| format!("`{key}`")).collect();
     (fault.hint(format!("its keys are {}", keys.join(", "))), None)
-}
-
-/// The keys that a planned key would have made unnecessary, so that they are not missed.
-fn supported_meaning(key: &str) -> Option<&'static str> {
-    matches!(key, "each").then_some("map")
 }
 
 /// Where a key belongs that stands in the wrong table.

@@ -16,7 +16,7 @@ use crate::manifest::reader::{Info, Node, Read, Reader};
 use crate::manifest::sources::{MapSource, Matrix};
 use crate::manifest::table::{self, Custom, Table, table};
 use crate::manifest::values::{
-    Bytes, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar,
+    Bytes, Condition, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar,
 };
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
@@ -30,13 +30,13 @@ const RUN_KEYS: [&str; 6] = ["cwd", "env", "shell", "stdin", "ok_exit", "result"
 pub const CALL_KEYS: [&str; 2] = ["args", "with"];
 
 /// Keys of a task that make it a group.
-const GROUP_KEYS: [&str; 2] = ["map", "matrix"];
+const GROUP_KEYS: [&str; 3] = ["map", "matrix", "each"];
 
 /// Keys of an executor that only suit the kind `process`.
 const PROCESS_KEYS: [&str; 2] = ["max_tasks_per_child", "on_worker_death"];
 
 /// Keys of a task that no default can be given for.
-const NO_DEFAULT: [&str; 4] = ["name", "after", "map", "matrix"];
+const NO_DEFAULT: [&str; 5] = ["name", "after", "map", "matrix", "each"];
 
 table! {
     /// A jobrun manifest: one job, its tasks, and how they run.
@@ -144,16 +144,23 @@ table! {
         pub with: Given<Entries<Value>> = { "url": "https://example.org" },
         /// A command: a list of the program and its arguments, or a string as a script for `shell`.
         pub run: Given<Program> = ["cargo", "build"],
-        /// Makes the task a group of futures, one for each item. Templates see `item` and `index`.
+        /// Makes the task a group of futures, one for each item. Templates see `item` and `index`. An
+        /// expression that yields a list, such as `"{{ tasks.find.result }}"`, gives the items while
+        /// the job runs.
         pub map: Given<MapSource> = { "range": [0, 10, 1] },
         /// Makes the task a group of futures, one for each combination of these lists, the last one
         /// fastest. `include` adds whole combinations, `exclude` leaves some out.
         pub matrix: Given<Matrix> = { "os": ["linux", "mac"], "version": { "range": [1, 4] } },
+        /// Makes the task a group with a future for each future of that task, which starts as soon as
+        /// its counterpart is done. Templates see its result as `item`, and it as `parent`.
+        pub each: Given<String> = "build",
         /// The tasks that come first; `*` and `?` match several.
         pub after: Given<Items<String>> = ["build", "lint-*"],
         /// How the tasks it is `after` must end. `success`: all succeeded. `failure`: one failed.
         /// `always`: all are done.
         pub when: Given<When> = "always",
+        /// An expression that says, once a future could start, whether it runs. If not, it is skipped.
+        pub condition as "if": Given<Condition> = "{{ tasks.build.result != \"\" }}",
         /// The executor it runs on. Default: `default`, which is `[executor]`.
         pub executor: Given<String> = "heavy",
         /// How much of which of the `resources` each future holds while it runs.
@@ -296,7 +303,6 @@ impl Custom for Manifest {
         ("dotenv", "env_file"),
         ("env_files", "env_file"),
     ];
-    const LATER: &'static [(&'static str, &'static str)] = &[];
 
     /// A task has `call` or `run`, unless `[defaults]` has.
     fn refine(schema: &mut Schema) {
@@ -404,10 +410,6 @@ impl Custom for Task {
         ("callbacks", "[[task.callback]]"),
         ("hooks", "[[task.callback]]"),
     ];
-    const LATER: &'static [(&'static str, &'static str)] = &[
-        ("each", "let the task do both steps, or use `after`"),
-        ("if", "select tasks on the command line, or let the command decide"),
-    ];
 
     fn refine(schema: &mut Schema) {
         schema.insert("required".to_owned(), json!(["name"]));
@@ -443,7 +445,8 @@ fn refine_action(schema: &mut Schema) {
             "call": never(&RUN_KEYS),
             "run": never(&CALL_KEYS),
             "args": never(&["with"]),
-            "map": never(&["matrix"]),
+            "map": never(&["matrix", "each"]),
+            "matrix": never(&["each"]),
             "wait": { "anyOf": groups },
         }),
     );
@@ -458,7 +461,7 @@ impl Task {
     /// Whether its futures are a group, be it that what makes it one could not be read.
     pub(crate) fn is_group(&self) -> bool {
         let unread = GROUP_KEYS.iter().any(|key| self.broken.contains(key));
-        self.map.is_some() || self.matrix.is_some() || unread
+        self.map.is_some() || self.matrix.is_some() || self.each.is_some() || unread
     }
 }
 

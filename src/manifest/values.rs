@@ -50,6 +50,15 @@ pub struct Scalar(pub Value);
 #[derive(Clone, Debug)]
 pub struct OneOrMany<T>(pub Items<T>);
 
+/// Whether a future runs.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// Always, or never.
+    Constant(bool),
+    /// As an expression says.
+    Template(String),
+}
+
 /// What is executed.
 #[derive(Clone, Debug)]
 pub enum Program {
@@ -244,6 +253,20 @@ impl Read for Program {
     }
 }
 
+impl Read for Condition {
+    const WHAT: &'static str = "an expression or a boolean";
+    const HINT: Option<&'static str> =
+        Some("write an expression that yields true or false, such as \"{{ vars.deploy }}\"");
+
+    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        match node.get_ref() {
+            DeValue::Boolean(value) => Some(Self::Constant(*value)),
+            DeValue::String(text) => Some(Self::Template(text.to_string())),
+            _ => reader.wrong_type(node),
+        }
+    }
+}
+
 /// The policies that are one word.
 impl Words for ReturnWhen {
     const WHAT: &'static str = "a wait policy";
@@ -417,6 +440,9 @@ schema! {
             { "type": "array", "items": { "type": "string" }, "minItems": 1 },
             { "type": "string" },
         ],
+    };
+    Condition, "Condition" => {
+        "oneOf": [{ "type": "string", "pattern": "\\{\\{" }, { "type": "boolean" }],
     };
     Amount, "Amount" => {
         "oneOf": [

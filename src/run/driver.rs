@@ -90,7 +90,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             live: observers.iter().any(|observer| observer.wants_output()),
             observers,
             callbacks,
-            binder: Binder::new(job, &facts.run_id),
+            binder: Binder::new(job, &facts.run_id, facts.started_at),
             cover: Cover::new(facts.masker.clone()),
             spans,
             deadlines: BinaryHeap::new(),
@@ -190,7 +190,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             Action::Settle { node, state, cause } => self.settle(node, state, cause),
             Action::Retry { node, attempt, at } => self.retry(node, attempt, at),
             Action::GroupReturned { task, how } => {
-                self.ledger.groups[task.index()] = Some(how);
+                self.ledger.group_returned(&self.job.graph, task, how);
                 self.emit(Event::GroupReturned { task });
             }
             Action::JobReturned { how } => {

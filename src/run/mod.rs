@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::bind::Binder;
 use crate::callback::Callbacks;
 use crate::executor::Backend;
 use crate::executor::local::{Local, Settings, WorkerProgram};
@@ -186,8 +187,9 @@ impl<'a> Runner<'a> {
 
     fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
         let Self { job, functions, observers, facts, secrets, .. } = self;
+        let binder = Binder::new(&job, &facts.run_id, facts.started_at);
         let callbacks =
-            Callbacks::new(&job, &functions, &facts.run_id, notices).masked(facts.masker.clone());
+            Callbacks::new(&job, &functions, binder, notices).masked(facts.masker.clone());
         let driver = Driver::new(&job, &facts, backend, observers, callbacks);
         let ledger = driver.run(secrets.warnings());
         let exit = Exit::of(&job.graph, &ledger);

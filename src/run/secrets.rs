@@ -1,13 +1,12 @@
 //! What is secret in a run: the values of the variables that the job names, wherever they come from.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::env;
 use std::os::unix::ffi::OsStringExt;
-use std::sync::Arc;
 
 use crate::job::{Action, CallbackAction, CommandSpec, Job};
 use crate::mask::{Masker, SHORTEST};
-use crate::template::{Scope, Template};
+use crate::template::Scope;
 
 /// The secrets of a run.
 #[derive(Clone, Default)]
@@ -69,19 +68,15 @@ impl Secrets {
 /// The values that a variable has in a run: that of this process, and those that the job sets.
 fn values(job: &Job, name: &str) -> Vec<Vec<u8>> {
     let inherited = env::var_os(name).map(OsStringExt::into_vec);
-    let scope = Scope { vars: Some(&job.vars), ..Scope::default() };
+    let files = job.environments.iter().flat_map(|environment| &environment.files);
+    let files = files.filter(|(other, _)| other == name).map(|(_, value)| value.clone());
+    let scope = Scope { vars: Some(&job.vars), env: Some(&job.inherited), ..Scope::default() };
+    let common = job.environments.iter().flat_map(|environment| &environment.env);
     let own = commands(job).flat_map(|command| &command.env);
-    let set = common(job).chain(own).filter(|(other, _)| other == name);
+    let set = common.chain(own).filter(|(other, _)| other == name);
     // What differs from future to future is not known yet.
     let set = set.filter_map(|(_, value)| value.text(&scope).ok());
-    inherited.into_iter().chain(set.map(String::into_bytes)).collect()
-}
-
-/// The variables that commands have in common, those of each file once.
-fn common(job: &Job) -> impl Iterator<Item = &(String, Template)> {
-    let mut seen = HashSet::new();
-    let once = move |env: &&Arc<[_]>| seen.insert(env.as_ptr());
-    commands(job).map(|command| &command.common_env).filter(once).flat_map(|env| env.iter())
+    inherited.into_iter().chain(files.chain(set).map(String::into_bytes)).collect()
 }
 
 /// The commands of tasks and of callbacks.

@@ -94,11 +94,11 @@ impl Compiled {
     /// Evaluates it over these names and values.
     pub fn eval(
         &self,
-        names: impl Iterator<Item = (&'static str, EngineValue)>,
+        names: impl Iterator<Item = (&'static str, Ready)>,
     ) -> Result<Value, TemplateError> {
         let found = self
             .expression
-            .eval(EngineValue::from_pairs(names))
+            .eval(Ready::map(names).0)
             .map_err(|error| describe(&error, &self.text))?;
         if found.is_undefined() {
             return Err(TemplateError::new(format!("`{}` is undefined", self.text)));
@@ -106,6 +106,23 @@ impl Compiled {
         let mut room = MAX_SIZE;
         from_engine(&found, MAX_DEPTH, &mut room)
             .map_err(|what| TemplateError::new(format!("`{}` {what}", self.text)))
+    }
+}
+
+/// A value as the engine takes it. Copies share it, so that what many expressions use is converted
+/// once.
+#[derive(Clone, Debug)]
+pub struct Ready(EngineValue);
+
+impl Ready {
+    /// Converts a value.
+    pub fn new(value: &Value) -> Self {
+        Self(to_engine(value))
+    }
+
+    /// A map of these.
+    pub(super) fn map<'n>(entries: impl Iterator<Item = (&'n str, Self)>) -> Self {
+        Self(EngineValue::from_pairs(entries.map(|(name, value)| (name, value.0))))
     }
 }
 
@@ -149,11 +166,12 @@ fn describe(error: &Error, text: &str) -> TemplateError {
     let whole = |range: Range<usize>| {
         text.floor_char_boundary(range.start)..text.ceil_char_boundary(range.end)
     };
-    TemplateError { message, range: error.range().map(whole).filter(|range| !range.is_empty()) }
+    let range = error.range().map(whole).filter(|range| !range.is_empty());
+    TemplateError { range, ..TemplateError::new(message) }
 }
 
 /// A value as the engine sees it. Whole numbers stay exact, maps keep their order.
-pub(super) fn to_engine(value: &Value) -> EngineValue {
+fn to_engine(value: &Value) -> EngineValue {
     match value {
         Value::Null => ().into(),
         Value::Bool(value) => (*value).into(),

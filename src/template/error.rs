@@ -8,17 +8,19 @@ use std::ops::Range;
 pub struct TemplateError {
     /// What is wrong, for people.
     pub message: String,
+    /// What to do about it, if that is known.
+    pub hint: Option<String>,
     /// The bytes of the template that are, if that can be said.
     pub range: Option<Range<usize>>,
 }
 
 impl TemplateError {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), range: None }
+        Self { message: message.into(), hint: None, range: None }
     }
 
     pub(super) fn at(message: impl Into<String>, range: Range<usize>) -> Self {
-        Self { message: message.into(), range: Some(range) }
+        Self { range: Some(range), ..Self::new(message) }
     }
 
     /// The same error of a text in which the expression has this place.
@@ -27,7 +29,7 @@ impl TemplateError {
             Some(range) => place.start + range.start..(place.start + range.end).min(place.end),
             None => place.clone(),
         };
-        Self { message: self.message, range: Some(range) }
+        Self { range: Some(range), ..self }
     }
 }
 
@@ -38,3 +40,30 @@ impl fmt::Display for TemplateError {
 }
 
 impl std::error::Error for TemplateError {}
+
+/// Why a name cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is wrong, for people.
+    pub message: String,
+    /// What to do about it, if that is known.
+    pub hint: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal without a hint.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) fn at(self, range: Option<Range<usize>>) -> TemplateError {
+        TemplateError { message: self.message, hint: self.hint, range }
+    }
+}

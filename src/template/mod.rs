@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod names;
 mod scan;
+mod scope;
 
 use std::fmt;
 use std::ops::Range;
@@ -18,8 +19,10 @@ use engine::Compiled;
 use names::{Root, second};
 use scan::Slot;
 
-pub use error::TemplateError;
-pub use names::Names;
+pub use engine::Ready;
+pub use error::{Refusal, TemplateError};
+pub use names::{JOB, KnownTasks, Mention, Names, RUN, Shape, Variables, mentions, written};
+pub use scope::{Attribute, Fact, Facts, Scope, Whose};
 
 /// A value, or text with expressions that becomes one. Copies are cheap, and may be used on any
 /// thread.
@@ -48,19 +51,6 @@ enum Part {
 struct Path {
     root: Root,
     names: Vec<String>,
-}
-
-/// What the expressions of a template can see.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Scope<'a> {
-    /// `vars`: always there.
-    pub vars: Option<&'a Value>,
-    /// `item`, in a group.
-    pub item: Option<&'a Value>,
-    /// `index`, in a group.
-    pub index: Option<u32>,
-    /// `future`, in a callback.
-    pub future: Option<&'a Value>,
 }
 
 impl Template {
@@ -131,6 +121,29 @@ impl Template {
         }
     }
 
+    /// Whether it is one expression and nothing else, so that its value may be of any type.
+    pub fn is_one_expression(&self) -> bool {
+        matches!(self.0, Kind::One(_))
+    }
+
+    /// What it can be evaluated in before anything runs: `None` if it depends on what only a run
+    /// knows.
+    pub fn settled<'a>(&self, names: &Names<'a>) -> Option<Scope<'a>> {
+        let mut used = Vec::new();
+        self.collect_names(&mut used);
+        names.scope_of(&used)
+    }
+
+    fn collect_names(&self, used: &mut Vec<String>) {
+        match &self.0 {
+            Kind::Fixed(_) => {}
+            Kind::One(part) => part.collect_names(used),
+            Kind::Text(parts) => parts.iter().for_each(|part| part.collect_names(used)),
+            Kind::List(items) => items.iter().for_each(|item| item.collect_names(used)),
+            Kind::Map(entries) => entries.iter().for_each(|(_, value)| value.collect_names(used)),
+        }
+    }
+
     /// The value: a single expression keeps its type, anything else is text.
     ///
     /// # Errors
@@ -198,15 +211,14 @@ impl Part {
         for name in compiled.names() {
             names.check(name, expression)?;
         }
-        // What depends on nothing that changes can be tried now, so that its errors are found
-        // before anything runs.
-        let unchanging = compiled.names().iter().all(|name| Root::of(name) == Some(Root::Vars));
         let part = match Path::parse(expression) {
             Some(path) => Self::Path(Arc::new(path)),
-            None => Self::Expression(compiled),
+            None => Self::Expression(compiled.clone()),
         };
-        if unchanging {
-            part.value(&Scope { vars: Some(names.vars), ..Scope::default() })?;
+        // What depends on nothing that a run changes can be tried now, so that its errors are found
+        // before anything runs.
+        if let Some(scope) = names.scope_of(compiled.names()) {
+            part.value(&scope)?;
         }
         Ok(part)
     }
@@ -216,6 +228,14 @@ impl Part {
             Self::Plain(text) => Ok(Value::from(&**text)),
             Self::Path(path) => path.value(scope),
             Self::Expression(compiled) => evaluate(compiled, scope),
+        }
+    }
+
+    fn collect_names(&self, used: &mut Vec<String>) {
+        match self {
+            Self::Plain(_) => {}
+            Self::Path(path) => used.push(path.to_string()),
+            Self::Expression(compiled) => used.extend_from_slice(compiled.names()),
         }
     }
 
@@ -230,52 +250,115 @@ impl Part {
     }
 }
 
-/// Hands over only what the expression needs: a job may have many `vars`.
+/// Hands over only what the expression needs: a job may have many `vars`, and results are large.
 fn evaluate(compiled: &Compiled, scope: &Scope<'_>) -> Result<Value, TemplateError> {
     let names = compiled.names();
-    let wants = |root: Root| names.iter().any(|name| Root::of(name) == Some(root));
-    compiled.eval(Root::ALL.into_iter().filter(|&root| wants(root)).filter_map(|root| {
-        let value = match root {
-            Root::Index => scope.index?.into(),
-            Root::Item => engine::to_engine(scope.item?),
-            Root::Future => engine::to_engine(scope.future?),
-            Root::Vars => match scope.vars? {
-                Value::Map(entries) if !names.iter().any(|name| name == "vars") => entries
-                    .iter()
-                    .filter(|(var, _)| names.iter().any(|name| second(name) == Some(var)))
-                    .map(|(var, value)| (var.as_str(), engine::to_engine(value)))
-                    .collect(),
-                all => engine::to_engine(all),
-            },
-        };
-        Some((root.word(), value))
-    }))
+    let wants = |root: &Root| names.iter().any(|name| Root::of(name) == Some(*root));
+    let roots = Root::ALL.into_iter().filter(wants);
+    compiled.eval(roots.filter_map(|root| Some((root.word(), ready(root, names, scope)?))))
+}
+
+/// A root as the engine takes it, with what `names` use of it.
+fn ready(root: Root, names: &[String], scope: &Scope<'_>) -> Option<Ready> {
+    Some(match root {
+        Root::Index => Ready::new(&scope.index?.into()),
+        Root::Item | Root::Matrix => Ready::new(scope.item?),
+        Root::Future => Ready::new(scope.future?),
+        Root::Job => Ready::new(scope.job?),
+        Root::Run => Ready::new(scope.run?),
+        Root::Vars => ready_entries(root, names, scope.vars?),
+        Root::Env => ready_entries(root, names, scope.env?),
+        Root::Parent => attributes(Whose::Parent, names, 1, scope.facts?),
+        Root::Tasks => {
+            let mut tasks: Vec<&str> = of_root(root, names).filter_map(second).collect();
+            // The names are sorted.
+            tasks.dedup();
+            let facts = scope.facts?;
+            Ready::map(tasks.into_iter().map(|task| {
+                let of_task: Vec<String> = of_root(root, names)
+                    .filter(|name| second(name) == Some(task))
+                    .map(str::to_owned)
+                    .collect();
+                (task, attributes(Whose::Task(task), &of_task, 2, facts))
+            }))
+        }
+    })
+}
+
+fn of_root(root: Root, names: &[String]) -> impl Iterator<Item = &str> {
+    names.iter().map(String::as_str).filter(move |name| Root::of(name) == Some(root))
+}
+
+/// Of a large map the entries that are used; all if the map is used as a whole.
+fn ready_entries(root: Root, names: &[String], map: &Value) -> Ready {
+    match map {
+        Value::Map(entries) if of_root(root, names).all(|name| second(name).is_some()) => {
+            let used = |entry: &&(String, Value)| {
+                of_root(root, names).any(|name| second(name) == Some(&entry.0))
+            };
+            let entries = entries.iter().filter(used);
+            Ready::map(entries.map(|(name, value)| (name.as_str(), Ready::new(value))))
+        }
+        all => Ready::new(all),
+    }
+}
+
+/// The attributes that are used, each the part of a name at `place`; all that there are if one of the
+/// names ends before it.
+fn attributes(whose: Whose<'_>, names: &[String], place: usize, facts: &dyn Facts) -> Ready {
+    let used = |attribute: &Attribute| {
+        names
+            .iter()
+            .filter(|name| place > 1 || Root::of(name) == Some(Root::Parent))
+            .any(|name| name.split('.').nth(place).is_none_or(|word| word == attribute.word()))
+    };
+    let used = Attribute::ALL.into_iter().filter(used);
+    Ready::map(used.filter_map(|it| Some((it.word(), facts.ready(whose, it)?))))
 }
 
 impl Path {
     fn parse(expression: &str) -> Option<Self> {
         let names = scan::plain_path(expression)?;
         let (root, rest) = names.split_first()?;
-        Some(Self {
-            root: Root::ALL.into_iter().find(|known| known.word() == *root)?,
-            names: rest.iter().map(ToString::to_string).collect(),
-        })
+        let root = Root::ALL.into_iter().find(|known| known.word() == *root)?;
+        // Those two are made of attributes, which must be known.
+        let attribute = match root {
+            Root::Tasks => Some(rest.get(1)?),
+            Root::Parent => Some(rest.first()?),
+            _ => None,
+        };
+        if let Some(attribute) = attribute {
+            Attribute::named(attribute)?;
+        }
+        Some(Self { root, names: rest.iter().map(ToString::to_string).collect() })
     }
 
     fn value(&self, scope: &Scope<'_>) -> Result<Value, TemplateError> {
         let index;
-        let root = match self.root {
-            Root::Item => scope.item,
-            Root::Vars => scope.vars,
-            Root::Future => scope.future,
+        let fact;
+        let (root, rest) = match self.root {
+            Root::Item | Root::Matrix => (scope.item, self.names.as_slice()),
+            Root::Vars => (scope.vars, self.names.as_slice()),
+            Root::Env => (scope.env, self.names.as_slice()),
+            Root::Job => (scope.job, self.names.as_slice()),
+            Root::Run => (scope.run, self.names.as_slice()),
+            Root::Future => (scope.future, self.names.as_slice()),
             Root::Index => {
                 index = scope.index.map(Value::from);
-                index.as_ref()
+                (index.as_ref(), self.names.as_slice())
+            }
+            Root::Parent | Root::Tasks => {
+                let (whose, rest) = match self.names.split_first() {
+                    Some((task, rest)) if self.root == Root::Tasks => (Whose::Task(task), rest),
+                    _ => (Whose::Parent, self.names.as_slice()),
+                };
+                fact =
+                    rest.first().and_then(|word| scope.facts?.fact(whose, Attribute::named(word)?));
+                (fact.as_deref(), rest.get(1..).unwrap_or_default())
             }
         };
-        let found = root.and_then(|root| {
-            self.names.iter().try_fold(root, |value, name| value.get(name)).cloned()
-        });
+        let found = root
+            .and_then(|root| rest.iter().try_fold(root, |value, name| value.get(name)).cloned());
         found.ok_or_else(|| TemplateError::new(format!("`{self}` is undefined")))
     }
 }

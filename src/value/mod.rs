@@ -84,6 +84,15 @@ impl Value {
         }
     }
 
+    /// Puts a value under a name, if this is a map, in the place of one that is there.
+    pub fn set(&mut self, name: &str, value: Value) {
+        let Self::Map(entries) = self else { return };
+        match entries.iter_mut().find(|(key, _)| key == name) {
+            Some((_, there)) => *there = value,
+            None => entries.push((name.to_owned(), value)),
+        }
+    }
+
     /// What kind of value this is, in the words of the manual: `null`, `boolean`, `whole number`,
     /// `number`, `string`, `list` or `table`.
     pub fn kind(&self) -> &'static str {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use jobrun::bind::{Attempt, Binder, Occasion};
 use jobrun::graph::{
@@ -23,7 +24,8 @@ use jobrun::work::{Args, CallbackWork, Command, ResultKind, Work};
 /// A template of a task or callback that may use every name.
 fn template(text: &str) -> Template {
     let vars = vars();
-    Template::parse(text, &Names { item: true, future: true, vars: &vars }).unwrap()
+    Template::parse(text, &Names { item: true, future: true, vars: &vars, ..Names::default() })
+        .unwrap()
 }
 
 fn vars() -> Value {
@@ -33,7 +35,6 @@ fn vars() -> Value {
 fn argv(pieces: &[&str]) -> CommandSpec {
     CommandSpec {
         program: ProgramSpec::Argv(pieces.iter().map(|piece| template(piece)).collect()),
-        common_env: Arc::default(),
         env: Vec::new(),
         cwd: None,
         stdin: None,
@@ -88,6 +89,8 @@ fn job(action: Action, items: Option<Vec<Value>>) -> Job {
         }],
         setups: vec![Setup::default()],
         vars: vars(),
+        inherited: Value::Null,
+        environments: vec![Environment::default()],
         secrets: Vec::new(),
         reports: Vec::new(),
         callbacks: Vec::new(),
@@ -95,7 +98,7 @@ fn job(action: Action, items: Option<Vec<Value>>) -> Job {
 }
 
 fn bind(job: &Job, node: u32) -> Result<Work, String> {
-    let binder = Binder::new(job, "r1");
+    let binder = Binder::new(job, "r1", SystemTime::UNIX_EPOCH);
     let units = [(ResourceId(0), vec![0, 3])];
     let attempt =
         Attempt { node: NodeId(node), attempt: 2, units: &units, traceparent: "00-ab-cd-01" };
@@ -277,7 +280,7 @@ fn what_cannot_be_filled_in_names_its_key() {
 fn occur(action: &CallbackAction, node: Option<u32>) -> Result<CallbackWork, String> {
     let items = Some(vec![Value::from("a")]);
     let job = job(Action::Run(argv(&["true"])), items);
-    let binder = Binder::new(&job, "r1");
+    let binder = Binder::new(&job, "r1", SystemTime::UNIX_EPOCH);
     let payload = Value::Map(vec![
         ("name".to_owned(), Value::from("t[0]")),
         ("result".to_owned(), Value::Null),

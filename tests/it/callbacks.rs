@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, unbounded};
+use jobrun::bind::Binder;
 use jobrun::callback::{Callbacks, Due, Queue, Step};
 use jobrun::event::{Event, Stamped};
 use jobrun::functions::Functions;
@@ -235,7 +236,8 @@ impl Scene {
     fn begin(&self) -> (Callbacks<'_>, Inbox<Notice>) {
         let notices = Inbox::default();
         let sender = notices.sender();
-        let mut callbacks = Callbacks::new(&self.run.job, &self.functions, "run-1", sender);
+        let binder = Binder::new(&self.run.job, "run-1", SystemTime::UNIX_EPOCH);
+        let mut callbacks = Callbacks::new(&self.run.job, &self.functions, binder, sender);
         let event = Event::Finished { node: self.run.node("sum[0]") };
         callbacks.observe(&Stamped { seq: 0, at: at(2), event }, &self.run.view());
         (callbacks, notices)
@@ -279,7 +281,6 @@ fn script(script: &str) -> CallbackAction {
     let shell = ["sh", "-eu", "-c"].map(str::to_owned).to_vec();
     CallbackAction::Do(Action::Run(CommandSpec {
         program: ProgramSpec::Script { shell, script: script.to_owned() },
-        common_env: Arc::default(),
         env: Vec::new(),
         cwd: None,
         stdin: None,

@@ -214,7 +214,7 @@ fn the_call_of_a_callback_is_given_the_future_or_what_it_says() {
          [[callback]]\non = 'done'\ncall = 'echo'\nwith = { value = '{{ future }}' }\n",
     );
     let future = Value::Map(vec![("state".to_owned(), Value::from("succeeded"))]);
-    let scope = Scope { vars: Some(&job.vars), future: Some(&future), item: None, index: None };
+    let scope = Scope { vars: Some(&job.vars), future: Some(&future), ..Scope::default() };
     let args = |at: usize| match &job.callbacks[at].action {
         CallbackAction::Do(Action::Call { args, .. }) => args,
         other => panic!("{other:?}"),

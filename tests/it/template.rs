@@ -18,7 +18,7 @@ fn map(entries: &[(&str, Value)]) -> Value {
 /// The value of `text` for the future with this item at index 7.
 fn value_for(text: &str, item: &Value) -> Value {
     let vars = vars();
-    let names = Names { item: true, future: false, vars: &vars };
+    let names = Names { item: true, vars: &vars, ..Names::default() };
     let scope = Scope { vars: Some(&vars), item: Some(item), index: Some(7), ..Scope::default() };
     Template::parse(text, &names).unwrap().value(&scope).unwrap()
 }
@@ -26,7 +26,7 @@ fn value_for(text: &str, item: &Value) -> Value {
 /// What is wrong with `text` in a plain task, and the part of it that is.
 fn fault(text: &str) -> (String, &str) {
     let vars = vars();
-    let names = Names { item: false, future: false, vars: &vars };
+    let names = Names { vars: &vars, ..Names::default() };
     let error = Template::parse(text, &names).unwrap_err();
     (error.message, &text[error.range.unwrap()])
 }
@@ -34,7 +34,7 @@ fn fault(text: &str) -> (String, &str) {
 /// What goes wrong when `text` is filled in for an item.
 fn failure(text: &str, item: &Value) -> String {
     let vars = vars();
-    let names = Names { item: true, future: false, vars: &vars };
+    let names = Names { item: true, vars: &vars, ..Names::default() };
     let template = Template::parse(text, &names).unwrap();
     let scope = Scope { vars: Some(&vars), item: Some(item), index: Some(7), ..Scope::default() };
     template.value(&scope).unwrap_err().message
@@ -85,7 +85,7 @@ fn in_longer_text_strings_go_in_as_they_are_and_the_rest_as_json() {
 fn null_has_no_text_but_a_line_for_people_says_null() {
     assert_eq!(failure("a {{ item }}", &Value::Null), "`item` is null, which has no text");
     let vars = vars();
-    let names = Names { item: true, future: false, vars: &vars };
+    let names = Names { item: true, vars: &vars, ..Names::default() };
     let scope = Scope { item: Some(&Value::Null), ..Scope::default() };
     let template = Template::parse("{{ item }}", &names).unwrap();
     assert_eq!(template.text(&scope).unwrap_err().message, "the value is null, which has no text");
@@ -197,7 +197,7 @@ fn hostile_expressions_end() {
 #[test]
 fn values_may_be_built_of_templates() {
     let vars = vars();
-    let names = Names { item: true, future: false, vars: &vars };
+    let names = Names { item: true, vars: &vars, ..Names::default() };
     let item = Template::parse("{{ item }}", &names).unwrap();
     let built = Template::map(vec![
         ("list".to_owned(), Template::list(vec![item, Template::fixed(1)])),
@@ -220,7 +220,7 @@ fn values_may_be_built_of_templates() {
 fn templates_can_be_used_on_any_thread() {
     fn any_thread<T: Send + Sync + Clone + 'static>(_: &T) {}
     let vars = vars();
-    let names = Names { item: true, future: true, vars: &vars };
+    let names = Names { item: true, future: true, vars: &vars, ..Names::default() };
     any_thread(&Template::parse("{{ item + 1 }}", &names).unwrap());
 }
 

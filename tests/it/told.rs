@@ -108,6 +108,8 @@ impl Plan {
             specs: self.specs,
             setups: vec![Setup::default()],
             vars: Value::Map(Vec::new()),
+            inherited: Value::Null,
+            environments: vec![Environment::default()],
             secrets: Vec::new(),
             reports: Vec::new(),
             callbacks: self.callbacks,
@@ -327,7 +329,8 @@ impl Run {
         record.state = if success { State::Succeeded } else { State::Failed };
         record.ended = at(now);
         let after = Duration::from_millis(now);
-        self.ledger.groups[task.index()] = Some(Return { because, after, success });
+        let how = Return { because, after, success };
+        self.ledger.group_returned(&self.job.graph, task, how);
         self.emit(Event::GroupReturned { task });
         self
     }

@@ -119,6 +119,8 @@ impl Bench {
             tags: vec![],
             action: Action::Call { function: "echo".into(), args: ArgsSpec::Item },
             items: None,
+            expand: None,
+            condition: None,
         };
         let files = tempfile::tempdir().unwrap();
         let job = Arc::new(Job {
@@ -129,6 +131,8 @@ impl Bench {
             specs: vec![spec],
             setups: vec![self.setup],
             vars: Value::Null,
+            inherited: Value::Null,
+            environments: vec![Environment::default()],
             secrets: Vec::new(),
             reports: vec![],
             callbacks: vec![],

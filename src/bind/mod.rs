@@ -1,27 +1,29 @@
 //! Turns a node's specification into `Work`, just before it starts: fills in templates and adds the
 //! environment that tells a child what it is. Knows nothing of executors.
 
+mod facts;
+
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use crate::bind::facts::{Memory, Moment, Past};
 use crate::id::{NodeId, ResourceId, TaskId};
-use crate::job::{Action, ArgsSpec, CallbackAction, CommandSpec, Job, Place, ProgramSpec};
+use crate::job::{self, Action, ArgsSpec, CallbackAction, CommandSpec, Job, Place, ProgramSpec};
 use crate::ledger::Ledger;
 use crate::mask::Masker;
 use crate::outcome::{Failure, FailureKind};
-use crate::template::{Scope, Template, TemplateError};
+use crate::template::{RUN, Scope, Template, TemplateError};
 use crate::value::Value;
 use crate::work::{Args, Call, CallbackWork, Command, Work};
 
 /// An item that is longer than this many bytes is not handed over as `JOBRUN_ITEM`: Linux takes no
 /// variable of 128 KiB, and a task that does not even look at it would fail to start.
 const MAX_ITEM: usize = 64 * 1024;
-
-/// So many characters of a wrong value are shown.
-const MAX_SHOWN: usize = 60;
 
 /// One attempt to be bound.
 #[derive(Clone, Copy, Debug)]
@@ -61,15 +63,48 @@ pub struct Binder<'a> {
     env: Vec<(OsString, OsString)>,
     /// The names of `JOBRUN_SLOT_…`, by resource.
     slots: Vec<OsString>,
+    run_id: String,
+    /// What `job` and `run` stand for in templates.
+    names: [Value; 2],
+    /// The environment of the children of each file, once somebody needs it.
+    environments: Vec<OnceCell<Result<Environment, String>>>,
+    memory: Memory,
+}
+
+/// What every child of a file gets, beside what it inherits.
+#[derive(Debug)]
+struct Environment {
+    /// Variables that the file, the manifest and their files of variables set.
+    own: Vec<(OsString, OsString)>,
+    /// Those, on top of what is inherited, as a map of text.
+    all: Value,
 }
 
 impl<'a> Binder<'a> {
-    /// A binder for the run of `job` that has this id.
-    pub fn new(job: &'a Job, run_id: &str) -> Self {
+    /// A binder for the run of `job` that has this id, and started then.
+    pub fn new(job: &'a Job, run_id: &str, started_at: SystemTime) -> Self {
         let env = vec![var("JOBRUN_RUN_ID", run_id), var("JOBRUN_JOB", &job.name)];
         let slots =
             job.graph.resources().iter().map(|resource| slot_name(&resource.name)).collect();
-        Self { job, env, slots }
+        let started_at = humantime::format_rfc3339_micros(started_at).to_string();
+        let run = RUN.map(str::to_owned).into_iter().zip([run_id.into(), started_at.into()]);
+        Self {
+            job,
+            env,
+            slots,
+            run_id: run_id.to_owned(),
+            names: [
+                job.origin.describe(&job.name, job.description.as_deref()),
+                Value::Map(run.collect()),
+            ],
+            environments: job.environments.iter().map(|_| OnceCell::new()).collect(),
+            memory: Memory::default(),
+        }
+    }
+
+    /// The id of the run.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
     }
 
     /// The work of an attempt.
@@ -79,11 +114,12 @@ impl<'a> Binder<'a> {
     /// message names the key.
     pub fn bind(&self, attempt: &Attempt<'_>, ledger: &Ledger) -> Result<Work, Failure> {
         let item = self.job.item(attempt.node, ledger);
-        let scope = self.scope(Some(attempt.node), item.as_ref());
+        let past = self.past(Some(attempt.node), ledger, Moment::Return);
         let spec = self.job.spec(self.job.graph.task_of(attempt.node));
-        let dir = self.job.origin.included_dir(spec.place);
+        let scope = self.scope(Some(attempt.node), item.as_ref(), &past, spec.place);
         let work = match &spec.action {
             Action::Call { function, args } => {
+                let dir = self.job.origin.included_dir(spec.place);
                 call(function, args, item.as_ref(), &scope, dir).map(Work::Call)
             }
             Action::Run(command) => {
@@ -92,38 +128,40 @@ impl<'a> Binder<'a> {
                 facts.extend(attempt.units.iter().map(|(resource, units)| {
                     (self.slots[resource.index()].clone(), joined(units).into())
                 }));
-                self.command(command, &scope, facts, dir).map(|it| Work::Run(Box::new(it)))
+                self.command(command, &scope, facts, spec.place).map(|it| Work::Run(Box::new(it)))
             }
         };
         work.map_err(|message| Failure::new(FailureKind::Template, message))
     }
 
-    /// Whether the condition of a future holds.
+    /// Whether a future runs, which is ready to.
     ///
     /// # Errors
-    /// If its template cannot be filled in, or yields something else than true or false.
+    /// If its `if` cannot be evaluated, or yields no boolean.
     pub fn condition(&self, node: NodeId, ledger: &Ledger) -> Result<bool, Failure> {
         let spec = self.job.spec(self.job.graph.task_of(node));
         let Some(condition) = &spec.condition else { return Ok(true) };
         let item = self.job.item(node, ledger);
-        match condition.value(&self.scope(Some(node), item.as_ref())) {
-            Ok(Value::Bool(holds)) => Ok(holds),
-            Ok(other) => Err(unfit(format_args!("if: {} is not true or false", short(&other)))),
-            Err(error) => Err(unfit(format_args!("if: {error}"))),
+        let past = self.past(Some(node), ledger, Moment::Return);
+        match condition.value(&self.scope(Some(node), item.as_ref(), &past, spec.place)) {
+            Ok(Value::Bool(value)) => Ok(value),
+            Ok(other) => Err(no_such_kind("if", &other, "boolean")),
+            Err(error) => Err(Failure::new(FailureKind::Template, in_key("if")(error))),
         }
     }
 
-    /// The items of an open group.
+    /// The items of an open group, whose members are known as soon as what it is after is done.
     ///
     /// # Errors
-    /// If its template cannot be filled in, or yields something else than a list.
-    pub fn expand(&self, task: TaskId, _ledger: &Ledger) -> Result<Vec<Value>, Failure> {
+    /// If its `map` cannot be evaluated, or yields no list.
+    pub fn expand(&self, task: TaskId, ledger: &Ledger) -> Result<Vec<Value>, Failure> {
         let spec = self.job.spec(task);
         let Some(expansion) = &spec.expansion else { return Ok(Vec::new()) };
-        match expansion.value(&self.scope(None, None)) {
+        let past = self.past(None, ledger, Moment::Return);
+        match expansion.value(&self.scope(None, None, &past, spec.place)) {
             Ok(Value::List(items)) => Ok(items),
-            Ok(other) => Err(unfit(format_args!("map: {} is not a list", short(&other)))),
-            Err(error) => Err(unfit(format_args!("map: {error}"))),
+            Ok(other) => Err(no_such_kind("map", &other, "list")),
+            Err(error) => Err(Failure::new(FailureKind::Template, in_key("map")(error))),
         }
     }
 
@@ -140,14 +178,15 @@ impl<'a> Binder<'a> {
         let masker = occasion.masker;
         let item = occasion.node.and_then(|node| self.job.item(node, ledger));
         let item = item.map(|item| masker.value(&item).unwrap_or(item));
-        let scope =
-            Scope { future: Some(occasion.payload), ..self.scope(occasion.node, item.as_ref()) };
-        let dir = self.job.origin.included_dir(occasion.place);
+        let past = self.past(occasion.node, ledger, Moment::Now);
+        let scope = self.scope(occasion.node, item.as_ref(), &past, occasion.place);
+        let scope = Scope { future: Some(occasion.payload), ..scope };
         match action {
             CallbackAction::Log(line) => {
                 line.line(&scope).map(CallbackWork::Log).map_err(in_key("log"))
             }
             CallbackAction::Do(Action::Call { function, args }) => {
+                let dir = self.job.origin.included_dir(occasion.place);
                 call(function, args, Some(occasion.payload), &scope, dir).map(CallbackWork::Call)
             }
             CallbackAction::Do(Action::Run(command)) => {
@@ -158,7 +197,7 @@ impl<'a> Binder<'a> {
                         cover(value, masker);
                     }
                 }
-                let mut command = self.command(command, &scope, facts, dir)?;
+                let mut command = self.command(command, &scope, facts, occasion.place)?;
                 command.stdin.get_or_insert_with(|| occasion.payload.to_string().into_bytes());
                 Ok(CallbackWork::Run(command))
             }
@@ -168,9 +207,61 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn scope<'s>(&'s self, node: Option<NodeId>, item: Option<&'s Value>) -> Scope<'s> {
-        let index = node.and_then(|node| self.job.graph.index_in_group(node));
-        Scope { vars: Some(&self.job.vars), item, index, future: None }
+    fn past<'s>(&'s self, node: Option<NodeId>, ledger: &'s Ledger, moment: Moment) -> Past<'s> {
+        let parent = node.and_then(|node| self.job.graph.counterpart(node));
+        Past { job: self.job, ledger, memory: &self.memory, moment, parent }
+    }
+
+    fn scope<'s>(
+        &'s self,
+        node: Option<NodeId>,
+        item: Option<&'s Value>,
+        past: &'s Past<'s>,
+        place: Place,
+    ) -> Scope<'s> {
+        let [job, run] = &self.names;
+        Scope {
+            vars: Some(&self.job.vars),
+            env: self.environment(place).ok().map(|environment| &environment.all),
+            job: Some(job),
+            run: Some(run),
+            item,
+            index: node.and_then(|node| self.job.graph.index_in_group(node)),
+            future: None,
+            facts: Some(past),
+        }
+    }
+
+    /// What every child of the file of a place gets. The templates of `env` see what is below it.
+    fn environment(&self, place: Place) -> Result<&Environment, &String> {
+        let file = place.file as usize;
+        self.environments[file].get_or_init(|| self.render(&self.job.environments[file])).as_ref()
+    }
+
+    fn render(&self, environment: &job::Environment) -> Result<Environment, String> {
+        let [job, run] = &self.names;
+        let mut below = self.job.inherited.clone();
+        let mut own = Vec::with_capacity(environment.files.len() + environment.env.len());
+        for (name, value) in &environment.files {
+            own.push((name.into(), value.into()));
+            below.set(name, value.as_str().into());
+        }
+        let mut all = below.clone();
+        let scope = Scope {
+            vars: Some(&self.job.vars),
+            env: Some(&below),
+            job: Some(job),
+            run: Some(run),
+            ..Scope::default()
+        };
+        for (name, value) in &environment.env {
+            let key = format_args!("env.{name}");
+            let text = value.text(&scope).map_err(in_key(key))?;
+            without_nul(text.as_bytes(), key)?;
+            own.push((name.into(), text.as_str().into()));
+            all.set(name, Value::Str(text));
+        }
+        Ok(Environment { own, all })
     }
 
     /// What the environment tells of a future, or of the job for `None`.
@@ -202,12 +293,13 @@ impl<'a> Binder<'a> {
         spec: &CommandSpec,
         scope: &Scope<'_>,
         facts: Vec<(OsString, OsString)>,
-        dir: Option<&Arc<Path>>,
+        place: Place,
     ) -> Result<Command, String> {
         let (program, args) = argv(&spec.program, scope)?;
-        let own = spec.common_env.iter().chain(&spec.env);
-        let mut env = Vec::with_capacity(own.clone().count() + facts.len() + 1);
-        for (name, value) in own {
+        let common = &self.environment(place).map_err(String::clone)?.own;
+        let mut env = Vec::with_capacity(common.len() + spec.env.len() + facts.len() + 1);
+        env.extend_from_slice(common);
+        for (name, value) in &spec.env {
             let value = piece(value, scope, format_args!("env.{name}"))?;
             env.push((name.into(), value));
         }
@@ -220,21 +312,21 @@ impl<'a> Binder<'a> {
             program,
             args,
             env,
-            cwd: self.cwd(spec, scope, dir)?,
+            cwd: self.cwd(spec, scope, place)?,
             stdin: stdin.transpose()?.map(String::into_bytes),
             ok_exit: Arc::clone(&spec.ok_exit),
             result: spec.result,
         })
     }
 
-    /// Relative to the folder of the file that says so: `dir`, or the job's.
+    /// Relative to the folder of the file that says so.
     fn cwd(
         &self,
         spec: &CommandSpec,
         scope: &Scope<'_>,
-        dir: Option<&Arc<Path>>,
+        place: Place,
     ) -> Result<PathBuf, String> {
-        let dir = dir.map_or(self.job.origin.dir.as_path(), |dir| dir);
+        let dir = self.job.origin.dir_of(place);
         let dir = match &spec.cwd {
             Some(cwd) => dir.join(piece(cwd, scope, "cwd")?),
             None => dir.to_owned(),
@@ -335,25 +427,21 @@ fn without_nul(text: &[u8], key: impl fmt::Display) -> Result<(), String> {
     if text.contains(&0) { Err(format!("{key}: the value contains a NUL byte")) } else { Ok(()) }
 }
 
-fn unfit(message: fmt::Arguments<'_>) -> Failure {
-    Failure::new(FailureKind::Template, message.to_string())
-}
-
-/// The beginning of a value as JSON, for a message.
-fn short(value: &Value) -> String {
-    let json = value.to_string();
-    match json.char_indices().nth(MAX_SHOWN) {
-        Some((end, _)) => format!("{}…", &json[..end]),
-        None => json,
-    }
-}
-
 fn in_key(key: impl fmt::Display) -> impl FnOnce(TemplateError) -> String {
     move |error| format!("{key}: {error}")
 }
 
 fn cover(value: &mut OsString, masker: &Masker) {
     *value = OsString::from_vec(masker.bytes(value.as_bytes()).into_owned());
+}
+
+fn no_such_kind(key: &str, value: &Value, kind: &str) -> Failure {
+    let found = match value {
+        Value::Null => "null".to_owned(),
+        other => format!("a {}", other.kind()),
+    };
+    let message = format!("{key}: it must yield a {kind}, and yields {found}");
+    Failure::new(FailureKind::Template, message)
 }
 
 fn var(name: &str, value: &str) -> (OsString, OsString) {
