@@ -320,12 +320,7 @@ impl<'a> Binder<'a> {
     }
 
     /// Relative to the folder of the file that says so.
-    fn cwd(
-        &self,
-        spec: &CommandSpec,
-        scope: &Scope<'_>,
-        place: Place,
-    ) -> Result<PathBuf, String> {
+    fn cwd(&self, spec: &CommandSpec, scope: &Scope<'_>, place: Place) -> Result<PathBuf, String> {
         let dir = self.job.origin.dir_of(place);
         let dir = match &spec.cwd {
             Some(cwd) => dir.join(piece(cwd, scope, "cwd")?),

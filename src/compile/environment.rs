@@ -20,7 +20,8 @@ pub(super) fn compile(context: &mut Context<'_>) -> Vec<Environment> {
     let whole = context.whole;
     let inherited = context.options.environment.to_value();
     let root_dir = compose::dir(&whole.manifest, context.options);
-    let root = environment(context, &whole.manifest, &root_dir, &Environment::default(), &inherited);
+    let root =
+        environment(context, &whole.manifest, &root_dir, &Environment::default(), &inherited);
     let mut environments = vec![root];
     for part in &whole.included {
         let own = environment(context, &part.manifest, &part.dir, &environments[0], &inherited);

@@ -3,10 +3,8 @@
 
 use crate::compile::context::Context;
 use crate::compile::names::{Names, title};
-use crate::compile::tasks::Compiled;
 use crate::compile::templates::{Scope, expression};
 use crate::diagnostic::Diagnostic;
-use crate::graph::Size;
 use crate::id::TaskId;
 use crate::job::Items;
 use crate::manifest::{Condition, Spanned, Task};
@@ -64,36 +62,4 @@ pub(super) fn each(
         return None;
     }
     Some(followed)
-}
-
-/// Gives each task that follows another as many futures as that has.
-pub(super) fn settle_sizes(tasks: &mut [Compiled]) {
-    for id in 0..tasks.len() {
-        if tasks[id].node.each.is_none() {
-            continue;
-        }
-        let Some(first) = followed_at_last(tasks, id) else { continue };
-        let members = match &tasks[first].node.size {
-            Size::One => Some(1),
-            Size::Group { members, .. } => Some(*members),
-            Size::Open { .. } => None,
-        };
-        let wait = tasks[id].node.size.wait().cloned();
-        tasks[id].node.size = match members {
-            Some(members) => Size::Group { members, wait },
-            None => Size::Open { wait },
-        };
-    }
-}
-
-/// The task at the end of a chain of `each`; `None` if it is a circle.
-fn followed_at_last(tasks: &[Compiled], id: usize) -> Option<usize> {
-    let mut at = id;
-    for _ in 0..tasks.len() {
-        match tasks[at].node.each {
-            Some(next) => at = next.index(),
-            None => return Some(at),
-        }
-    }
-    None
 }

@@ -84,7 +84,7 @@ pub(super) fn compile(
         }
         compiled.push(done);
     }
-    flow::settle_sizes(&mut compiled);
+    settle_sizes(&mut compiled);
     if edges > MAX_EDGES {
         // Nobody looks for cycles among so many.
         for task in &mut compiled {
@@ -115,6 +115,38 @@ pub(super) fn most_futures(context: &Context<'_>, tasks: &[Compiled]) -> Option<
 /// The number of futures, if it is known before the run.
 pub(super) fn known_futures(size: &Size) -> Option<u32> {
     (!size.is_open()).then(|| size.futures())
+}
+
+/// Gives each task that follows another as many futures as that has.
+fn settle_sizes(tasks: &mut [Compiled]) {
+    for id in 0..tasks.len() {
+        if tasks[id].node.each.is_none() {
+            continue;
+        }
+        let Some(first) = followed_at_last(tasks, id) else { continue };
+        let members = match &tasks[first].node.size {
+            Size::One => Some(1),
+            Size::Group { members, .. } => Some(*members),
+            Size::Open { .. } => None,
+        };
+        let wait = tasks[id].node.size.wait().cloned();
+        tasks[id].node.size = match members {
+            Some(members) => Size::Group { members, wait },
+            None => Size::Open { wait },
+        };
+    }
+}
+
+/// The task at the end of a chain of `each`; `None` if it is a circle.
+fn followed_at_last(tasks: &[Compiled], id: usize) -> Option<usize> {
+    let mut at = id;
+    for _ in 0..tasks.len() {
+        match tasks[at].node.each {
+            Some(next) => at = next.index(),
+            None => return Some(at),
+        }
+    }
+    None
 }
 
 fn too_many_edges(task: &Spanned<Task>) -> Diagnostic {
@@ -171,9 +203,11 @@ impl<'a> View<'a> {
         limits: &Limits<'_>,
         usual_exit: &Arc<[i32]>,
     ) -> Compiled {
-        let axes = self.task.matrix.as_ref().map(|matrix| {
-            matrix.names().into_iter().map(str::to_owned).collect::<Vec<_>>()
-        });
+        let axes = self
+            .task
+            .matrix
+            .as_ref()
+            .map(|matrix| matrix.names().into_iter().map(str::to_owned).collect::<Vec<_>>());
         let scope = Scope {
             item: self.task.is_group(),
             parent: self.task.each.is_some() || self.task.broken.contains(&"each"),

@@ -164,8 +164,14 @@ fn read(
     }
     let known = Known { context, scope, at: text.span };
     let names = known.names();
-    let template = Template::parse(text, &names)
-        .and_then(|template| try_out(&template, &names).map(|()| template));
+    // Where a single value could not be read, whatever it is used for cannot be tried.
+    let unread = context.manifest.vars.as_ref().is_some_and(|vars| !vars.broken.is_empty());
+    let template = Template::parse(text, &names).and_then(|template| {
+        if !unread {
+            try_out(&template, &names)?;
+        }
+        Ok(template)
+    });
     match template {
         Ok(template) => {
             note_mentions(context, text, scope);

@@ -33,8 +33,7 @@ pub use crate::manifest::tables::{
     CALL_KEYS, Callback, Defaults, Executor, Initializer, Manifest, Post, Report, Retry, Task, Wait,
 };
 pub use crate::manifest::values::{
-    Condition, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar, duration,
-    return_when,
+    Condition, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar, duration, return_when,
 };
 pub use crate::manifest::words::On;
 

@@ -90,7 +90,7 @@ fn job(action: Action, items: Option<Vec<Value>>) -> Job {
         setups: vec![Setup::default()],
         vars: vars(),
         inherited: Value::Null,
-        environments: vec![Environment::default()],
+        environments: vec![jobrun::job::Environment::default()],
         secrets: Vec::new(),
         reports: Vec::new(),
         callbacks: Vec::new(),

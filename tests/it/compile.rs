@@ -118,8 +118,8 @@ fn the_environment_of_a_task_comes_after_that_of_the_job() {
     let item = Value::from(7);
     let scope =
         Scope { vars: Some(&job.vars), item: Some(&item), index: Some(0), ..Scope::default() };
-    let env: Vec<_> = command
-        .common_env
+    let env: Vec<_> = job.environments[0]
+        .env
         .iter()
         .chain(&command.env)
         .map(|(name, value)| format!("{name}={}", value.text(&scope).unwrap()))

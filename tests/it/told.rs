@@ -109,7 +109,7 @@ impl Plan {
             setups: vec![Setup::default()],
             vars: Value::Map(Vec::new()),
             inherited: Value::Null,
-            environments: vec![Environment::default()],
+            environments: vec![jobrun::job::Environment::default()],
             secrets: Vec::new(),
             reports: Vec::new(),
             callbacks: self.callbacks,

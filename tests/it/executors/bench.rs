@@ -119,8 +119,6 @@ impl Bench {
             tags: vec![],
             action: Action::Call { function: "echo".into(), args: ArgsSpec::Item },
             items: None,
-            expand: None,
-            condition: None,
         };
         let files = tempfile::tempdir().unwrap();
         let job = Arc::new(Job {
@@ -132,7 +130,7 @@ impl Bench {
             setups: vec![self.setup],
             vars: Value::Null,
             inherited: Value::Null,
-            environments: vec![Environment::default()],
+            environments: vec![jobrun::job::Environment::default()],
             secrets: Vec::new(),
             reports: vec![],
             callbacks: vec![],
