@@ -41,7 +41,9 @@ fn environment(
     let mut own = below.clone();
     own.files.extend(env_file::variables(context, manifest, dir));
     let mut known = inherited.clone();
-    own.files.iter().for_each(|(name, value)| known.set(name, value.as_str().into()));
+    for (name, value) in &own.files {
+        known.set(name, value.as_str().into());
+    }
     // Its own templates look for their file's entry, the one that is being made.
     context.environments.push(known.clone());
     if let Some(env) = &manifest.env {
@@ -53,10 +55,10 @@ fn environment(
         job: &context.job,
         ..Names::default()
     };
-    let texts: Vec<_> =
-        own.env.iter().map(|(name, value)| (name, settled_text(value, &names))).collect();
     let mut all = known.clone();
-    texts.into_iter().for_each(|(name, text)| all.set(name, text));
+    for (name, value) in &own.env {
+        all.set(name, settled_text(value, &names));
+    }
     context.environments.pop();
     context.environments.push(all);
     own

@@ -184,12 +184,21 @@ fn read(
     }
 }
 
+/// Of so many tasks that the templates of one task name it is known where in the text they do.
+const MAX_PLACED: usize = 100;
+
 /// Makes a task come after those that a template of it names.
 fn note_mentions(context: &mut Context<'_>, text: &Spanned<String>, scope: Scope<'_>) {
     let Tasks::Before(by) = scope.tasks else { return };
     for mention in template::mentions(text) {
         if let Some(Named::One(of)) = context.written().get(mention.task) {
-            let place = context.inside(text, Some(&mention.range)).map_or(Span::NONE, Span::from);
+            // To look for the place in a long text takes time, and nobody is shown thousands.
+            let before = context.mentions.partition_point(|mention| mention.by < by);
+            let place = if context.mentions.len() - before < MAX_PLACED {
+                context.inside(text, Some(&mention.range)).map_or(text.span, Span::from)
+            } else {
+                text.span
+            };
             context.mentions.push(Mention { by, of, place });
         }
     }
