@@ -143,9 +143,11 @@ impl Past<'_> {
             Attribute::State => self.state(task).word().into(),
             Attribute::Results => Value::List(
                 futures
-                    .map(|(node, state)| {
-                        if state.is_done() { self.result(node).clone() } else { Value::Null }
-                    })
+                    .map(
+                        |(node, state)| {
+                            if state.is_done() { self.result(node).clone() } else { Value::Null }
+                        },
+                    )
                     .collect(),
             ),
             Attribute::Done => self.entries(futures.filter(|(_, state)| state.is_done())),
