@@ -11,6 +11,7 @@ mod cli;
 mod compile;
 mod conformance;
 mod console;
+mod dataflow;
 mod differential;
 mod docs;
 mod embed;

@@ -1,0 +1,1 @@
+//! One job with every key that there is means the same on both executors.
