@@ -7,232 +7,25 @@
 //! An *open* group begins with its gate alone: how many members it has turns out while the job runs.
 //! They are then added behind all other nodes, once, and nothing that was there before changes.
 
-use std::cmp::Reverse;
+mod limits;
+mod order;
+mod task;
+mod wait;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use crate::id::{ExecutorId, NodeId, ResourceId, TaskId};
-use crate::outcome::FailureKind;
+use crate::graph::order::{Dependents, inside, ranks, topological_order};
+use crate::id::{ExecutorId, NodeId, TaskId};
+
+pub use crate::graph::limits::{Executor, ExecutorKind, OnWorkerDeath, Resource};
+pub use crate::graph::task::{Retry, Size, Task, When};
+pub use crate::graph::wait::{Amount, OnReturn, ReturnWhen, Wait};
 
 /// The most futures that a job may have.
 pub const MAX_FUTURES: u64 = 4_000_000;
-
-/// What a task needs of the schedule.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "they are facts that do not depend on each other"
-)]
-#[derive(Clone, Debug)]
-pub struct Task {
-    /// Unique among the tasks.
-    pub name: String,
-    /// One future, or a group of so many.
-    pub size: Size,
-    /// The tasks that this one is `after`, each once.
-    pub after: Vec<TaskId>,
-    /// The task whose futures this one follows one by one: it has as many, and each of them is after
-    /// its counterpart alone, and not after the whole task. It is not among `after` for that.
-    pub each: Option<TaskId>,
-    /// Which ends of those let it run.
-    pub when: When,
-    /// Whether each of its futures has a condition that is asked for before it may start.
-    pub asks: bool,
-    /// Where its futures run.
-    pub executor: ExecutorId,
-    /// How much of which resource each of its futures holds while it runs.
-    pub uses: Vec<(ResourceId, u64)>,
-    /// Whether its futures are calls of registered functions, rather than children.
-    pub call: bool,
-    /// Whether nothing else of the job may run beside it.
-    pub exclusive: bool,
-    /// Higher starts first.
-    pub priority: i64,
-    /// The time one future is expected to take.
-    pub estimate: Option<Duration>,
-    /// When and how often a failed attempt is followed by another.
-    pub retry: Retry,
-    /// Whether its failure fails neither the job nor what comes after it.
-    pub allow_failure: bool,
-    /// How long one attempt may run.
-    pub timeout: Option<Duration>,
-    /// How long a stopped attempt has to end by itself.
-    pub grace: Duration,
-}
-
-/// How many futures a task has.
-#[derive(Clone, Debug)]
-pub enum Size {
-    /// A plain task.
-    One,
-    /// A mapped task: so many members, and a wait of their own if the manifest gives one.
-    Group {
-        /// The number of members; may be 0.
-        members: u32,
-        /// The `wait` of the task, if it has one.
-        wait: Option<Wait>,
-    },
-    /// A mapped task whose members are not known before it runs: see [`Graph::grow`].
-    Open {
-        /// The `wait` of the task, if it has one.
-        wait: Option<Wait>,
-    },
-}
-
-/// Which ends of what a task is `after` let it run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum When {
-    /// All succeeded or were skipped.
-    #[default]
-    Success,
-    /// At least one failed, timed out, or was cancelled because of one.
-    Failure,
-    /// All are done, however.
-    Always,
-}
-
-/// When a failed attempt is followed by another.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Retry {
-    /// How many more attempts there may be.
-    pub count: u32,
-    /// The pause before the second attempt.
-    pub delay: Duration,
-    /// What each pause is multiplied by to give the next; 1 keeps them equal.
-    pub backoff: f64,
-    /// No pause is longer.
-    pub max_delay: Option<Duration>,
-    /// Whether a pause is drawn from between its half and its whole.
-    pub jitter: bool,
-    /// Only these kinds of failure; `None` for all.
-    pub on: Option<Vec<FailureKind>>,
-    /// Of failures by exit code, only these codes; `None` for all.
-    pub on_exit: Option<Vec<i32>>,
-}
-
-/// A wait policy: Python's `concurrent.futures.wait` and what becomes of the rest.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Wait {
-    /// What is waited for.
-    pub return_when: ReturnWhen,
-    /// When the wait gives up.
-    pub timeout: Option<Duration>,
-    /// What happens to futures that are not done when it returns.
-    pub on_return: OnReturn,
-}
-
-/// What a wait waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum ReturnWhen {
-    /// Everything is done.
-    #[default]
-    AllCompleted,
-    /// One is done.
-    FirstCompleted,
-    /// One failed, or everything is done.
-    FirstException,
-    /// One succeeded.
-    FirstSuccess,
-    /// So many are done.
-    Completed(Amount),
-    /// So many succeeded.
-    Succeeded(Amount),
-    /// So many failed, or everything is done.
-    Failed(Amount),
-}
-
-/// A number of futures, absolute or as a share of all.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Amount {
-    /// Exactly so many.
-    Count(u32),
-    /// This share in percent, rounded up.
-    Percent(f64),
-}
-
-impl Amount {
-    /// The number of futures this means out of `total`.
-    pub fn of(self, total: u32) -> u32 {
-        match self {
-            Self::Count(count) => count,
-            // 16.1 % of 1000 is 161 and, in binary fractions, a hair more; that is not 162.
-            Self::Percent(percent) => {
-                let exact = percent * f64::from(total) / 100.0;
-                (exact * (1.0 - 4.0 * f64::EPSILON)).ceil() as u32
-            }
-        }
-    }
-}
-
-/// What happens to futures that are not done when a wait returns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnReturn {
-    /// Pending ones never start, running ones are stopped.
-    #[default]
-    Cancel,
-    /// Pending ones never start, running ones finish.
-    Drain,
-    /// All go on to the end.
-    Continue,
-}
-
-/// What the schedule and reports need to know of an executor.
-#[derive(Clone, Debug)]
-pub struct Executor {
-    /// `default`, or the `NAME` of `[executors.NAME]`.
-    pub name: String,
-    /// How calls run there.
-    pub kind: ExecutorKind,
-    /// How many futures may run there at once; at least 1.
-    pub max_workers: u32,
-    /// What the death of a worker process means.
-    pub on_worker_death: OnWorkerDeath,
-}
-
-/// What the death of a worker process means for the futures of its executor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnWorkerDeath {
-    /// Only the future that was running there fails.
-    #[default]
-    Fail,
-    /// That future is run again, three times at most.
-    Retry,
-    /// Every pending and running future of the executor fails: Python's `BrokenProcessPool`.
-    Break,
-}
-
-/// How registered functions run on an executor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ExecutorKind {
-    /// On threads of this process.
-    #[default]
-    Thread,
-    /// In worker processes.
-    Process,
-}
-
-impl ExecutorKind {
-    /// The word used in manifests and reports: `thread` or `process`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Thread => "thread",
-            Self::Process => "process",
-        }
-    }
-}
-
-/// A shared limit.
-#[derive(Clone, Debug)]
-pub struct Resource {
-    /// Its name in `[resources]`.
-    pub name: String,
-    /// How much there is: a count, or bytes.
-    pub capacity: u64,
-    /// Whether it counts units that can be told apart, so that a future is told which it holds.
-    pub counted: bool,
-}
 
 /// What cannot be made a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -313,13 +106,13 @@ impl Graph {
         let dependents = Dependents::of(&tasks, |task| task.after.as_slice());
         let followers = Dependents::of(&tasks, |task| task.each.as_slice());
         let all;
-        let behind = if followers.tasks.is_empty() {
+        let behind = if followers.len() == 0 {
             &dependents
         } else {
             all = Dependents::of(&tasks, Task::before);
             &all
         };
-        let order = topological_order(&tasks, behind)?;
+        let order = topological_order(&tasks, behind).map_err(GraphError::Cycles)?;
 
         let mut first = Vec::with_capacity(tasks.len() + 1);
         let mut task_of = Vec::with_capacity(tasks.len());
@@ -330,7 +123,7 @@ impl Graph {
         first.push(task_of.len() as u32);
 
         let mut rows = Vec::with_capacity(task_of.len() + 1);
-        let mut edges = Vec::with_capacity(dependents.tasks.len());
+        let mut edges = Vec::with_capacity(dependents.len());
         rows.push(0);
         for (id, nodes) in first.windows(2).enumerate() {
             // Only the last node of a task has dependents: its one future, or the gate.
@@ -569,49 +362,6 @@ impl Graph {
     }
 }
 
-impl Task {
-    /// All tasks that this one comes after, be it future by future.
-    pub fn before(&self) -> impl Iterator<Item = &TaskId> {
-        self.after.iter().chain(&self.each)
-    }
-}
-
-impl Size {
-    /// The number of futures; 0 for an open group, whose number is not known here.
-    pub const fn futures(&self) -> u32 {
-        match self {
-            Self::One => 1,
-            Self::Group { members, .. } => *members,
-            Self::Open { .. } => 0,
-        }
-    }
-
-    /// Whether this is a group.
-    pub const fn is_group(&self) -> bool {
-        !matches!(self, Self::One)
-    }
-
-    /// Whether this is a group whose members are not known before it runs.
-    pub const fn is_open(&self) -> bool {
-        matches!(self, Self::Open { .. })
-    }
-
-    /// The wait that the manifest gives a group.
-    pub const fn wait(&self) -> Option<&Wait> {
-        match self {
-            Self::Group { wait: Some(wait), .. } | Self::Open { wait: Some(wait) } => Some(wait),
-            _ => None,
-        }
-    }
-
-    const fn nodes(&self) -> u32 {
-        match self {
-            Self::One | Self::Open { .. } => 1,
-            Self::Group { members, .. } => *members + 1,
-        }
-    }
-}
-
 /// The name of a node. Displays without allocating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name<'a> {
@@ -626,135 +376,4 @@ impl fmt::Display for Name<'_> {
             Some(index) => write!(f, "{}[{index}]", self.task),
         }
     }
-}
-
-/// Who comes after each task, in compressed sparse rows: a task is large, and following its `after` is
-/// a leap through memory for each.
-#[derive(Clone, Debug)]
-struct Dependents {
-    rows: Vec<u32>,
-    tasks: Vec<TaskId>,
-}
-
-impl Dependents {
-    /// `before` gives what a task comes after.
-    fn of<'t, I>(tasks: &'t [Task], before: impl Fn(&'t Task) -> I) -> Self
-    where
-        I: IntoIterator<Item = &'t TaskId>,
-    {
-        // Counted two places on, so that filling a row moves its start, one place on, to its end.
-        let mut rows = vec![0; tasks.len() + 2];
-        for one in tasks.iter().flat_map(&before) {
-            rows[one.index() + 2] += 1;
-        }
-        for row in 2..rows.len() {
-            rows[row] += rows[row - 1];
-        }
-        let mut dependents = vec![TaskId(0); rows[tasks.len() + 1] as usize];
-        for (id, task) in tasks.iter().enumerate() {
-            for one in before(task) {
-                let place = &mut rows[one.index() + 1];
-                dependents[*place as usize] = TaskId(id as u32);
-                *place += 1;
-            }
-        }
-        Self { rows, tasks: dependents }
-    }
-
-    fn on(&self, task: usize) -> &[TaskId] {
-        &self.tasks[self.rows[task] as usize..self.rows[task + 1] as usize]
-    }
-}
-
-/// Kahn's algorithm; what it cannot reach is on a cycle or behind one.
-fn topological_order(tasks: &[Task], dependents: &Dependents) -> Result<Vec<TaskId>, GraphError> {
-    let mut missing: Vec<u32> = tasks.iter().map(|task| task.before().count() as u32).collect();
-    let mut order = Vec::with_capacity(tasks.len());
-    order.extend((0..tasks.len()).filter(|&id| missing[id] == 0).map(|id| TaskId(id as u32)));
-    let mut next = 0;
-    while let Some(&id) = order.get(next) {
-        next += 1;
-        for &dependent in dependents.on(id.index()) {
-            missing[dependent.index()] -= 1;
-            if missing[dependent.index()] == 0 {
-                order.push(dependent);
-            }
-        }
-    }
-    if order.len() == tasks.len() {
-        Ok(order)
-    } else {
-        Err(GraphError::Cycles(cycles(tasks, &missing)))
-    }
-}
-
-/// The cycles among the tasks that still miss something, no task in two of them.
-///
-/// Every such task comes after at least one other such task, so walking that way must come back
-/// to where the walk has been.
-fn cycles(tasks: &[Task], missing: &[u32]) -> Vec<Vec<TaskId>> {
-    const UNSEEN: usize = usize::MAX;
-    let mut walk_of = vec![UNSEEN; tasks.len()];
-    let mut found = Vec::new();
-    for start in (0..tasks.len()).filter(|&id| missing[id] > 0) {
-        let mut path = Vec::new();
-        let mut at = start;
-        while walk_of[at] == UNSEEN {
-            walk_of[at] = start;
-            path.push(TaskId(at as u32));
-            match tasks[at].before().find(|before| missing[before.index()] > 0) {
-                Some(next) => at = next.index(),
-                None => break,
-            }
-        }
-        if walk_of[at] == start
-            && let Some(begin) = path.iter().position(|id| id.index() == at)
-        {
-            found.push(path.split_off(begin));
-        }
-    }
-    found
-}
-
-fn inside(tasks: &[Task], dependents: &Dependents, order: &[TaskId]) -> Vec<bool> {
-    let mut inside: Vec<bool> = tasks.iter().map(|task| task.when == When::Success).collect();
-    for id in order {
-        if !inside[id.index()] {
-            dependents.on(id.index()).iter().for_each(|next| inside[next.index()] = false);
-        }
-    }
-    inside
-}
-
-/// Sorts tasks by priority, then by the estimated time from their start to the end of the job along
-/// the longest chain behind them, then by manifest order; nodes follow their task. A task without an
-/// estimate counts as taking no time.
-fn ranks(
-    tasks: &[Task],
-    dependents: &Dependents,
-    order: &[TaskId],
-    first: &[u32],
-) -> (Vec<u32>, Vec<NodeId>) {
-    let nodes = first[tasks.len()];
-    if tasks.iter().all(|task| task.priority == 0 && task.estimate.is_none()) {
-        return ((0..nodes).collect(), (0..nodes).map(NodeId).collect());
-    }
-    let mut behind: Vec<Duration> =
-        tasks.iter().map(|task| task.estimate.unwrap_or_default()).collect();
-    for id in order.iter().rev() {
-        let longest = dependents.on(id.index()).iter().map(|next| behind[next.index()]).max();
-        behind[id.index()] = behind[id.index()].saturating_add(longest.unwrap_or_default());
-    }
-    let urgency = |id: usize| Reverse((tasks[id].priority, behind[id]));
-    let mut sorted: Vec<_> = (0..tasks.len()).map(|id| (urgency(id), id)).collect();
-    sorted.sort_unstable();
-    let mut rank = vec![0; nodes as usize];
-    let mut by_rank = Vec::with_capacity(nodes as usize);
-    for (_, id) in sorted {
-        for node in first[id]..first[id + 1] {
-            rank[node as usize] = by_rank.len() as u32;
-            by_rank.push(NodeId(node));
-        }
-    }
-    (rank, by_rank)
 }
