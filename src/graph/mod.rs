@@ -211,6 +211,7 @@ impl Graph {
     }
 
     /// Whether a node was added while the job ran.
+    #[inline]
     pub fn is_grown(&self, node: NodeId) -> bool {
         node.index() >= self.task_of.len()
     }
@@ -278,10 +279,15 @@ impl Graph {
     }
 
     /// The task a node belongs to.
+    #[inline]
     pub fn task_of(&self, node: NodeId) -> TaskId {
-        self.task_of.get(node.index()).copied().unwrap_or_else(|| self.task_of_grown(node))
+        match self.task_of.get(node.index()) {
+            Some(task) => *task,
+            None => self.task_of_grown(node),
+        }
     }
 
+    #[cold]
     fn task_of_grown(&self, node: NodeId) -> TaskId {
         let is_before = |segment: &OnceLock<(u32, TaskId)>| {
             segment.get().is_some_and(|(start, _)| *start <= node.0)
@@ -314,9 +320,12 @@ impl Graph {
     /// The place of a future in its group; `None` for a plain task and for a gate.
     pub fn index_in_group(&self, node: NodeId) -> Option<u32> {
         let task = self.task_of(node);
-        let members = self.members(task);
-        let within = self.task(task).size.is_group() && members.contains(&node.0);
-        within.then(|| node.0 - members.start)
+        let start = match self.task(task).size {
+            Size::One => return None,
+            Size::Group { .. } => self.first[task.index()],
+            Size::Open { .. } => self.members(task).start,
+        };
+        (node != self.end_of(task)).then(|| node.0 - start)
     }
 
     /// The node whose end is the end of a task: its one future, or the gate.
