@@ -1,11 +1,11 @@
 //! Faults of texts: where, what is wrong, what to do; and how they are shown. Knows nothing of
 //! what the texts mean.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
 
 use crate::source::Place;
 
@@ -155,7 +155,7 @@ impl Diagnostic {
 
     /// Its places in the sources, each with its line. Places that are close share a snippet, so that
     /// the eye sees them together.
-    fn snippets<'a>(&'a self, sources: &'a Sources) -> Vec<Snippet<'a, Annotation<'a>>> {
+    fn snippets<'a>(&'a self, sources: &'a Sources) -> Vec<Element<'a>> {
         let main = self.span.as_ref().and_then(|span| {
             let source = sources.of(span.start)?;
             Some((source, Mark::new(source, span, self.label.as_deref(), true)))
@@ -178,6 +178,13 @@ impl Diagnostic {
 /// Wide enough for most lines; longer ones are cut around the place.
 const WIDTH: usize = 140;
 
+/// A line is shown no further than so many bytes from its start and from what is underlined in it: the
+/// renderer looks at all of it again for each fault.
+const MAX_LINE: usize = 4096;
+
+/// So many faults are shown; who has more corrects those first.
+const MAX_SHOWN: usize = 1000;
+
 /// Places so many lines apart are shown together.
 const NEAR_LINES: usize = 8;
 
@@ -193,22 +200,31 @@ impl<'a> Mark<'a> {
     /// A span of several lines is underlined in its first one only.
     fn new(source: &Source, span: &Range<usize>, label: Option<&'a str>, primary: bool) -> Self {
         let span = source.first_line(span);
+        let span = span.start..span.end.min(source.boundary(span.start + MAX_LINE));
         Self { line: source.line(span.start), span, label, primary }
     }
 }
 
 /// The lines of the source that hold all of `marks`, of which there is at least one. Only these
 /// are given to the renderer, which would look at the whole text again for each fault.
-fn snippet<'a>(source: &'a Source, marks: &[Mark<'a>]) -> Snippet<'a, Annotation<'a>> {
+fn snippet<'a>(source: &'a Source, marks: &[Mark<'a>]) -> Element<'a> {
     let first = marks.iter().map(|mark| mark.line).min().unwrap_or(1);
     let last = marks.iter().map(|mark| mark.line).max().unwrap_or(1);
     let start = source.line_start(first);
-    let lines = source.written(&(start..source.line_start(last + 1))).unwrap_or_default();
+    let far = |mark: &Mark<'_>| mark.span.start > source.line_start(mark.line) + MAX_LINE;
+    if let Some(mark) = marks.iter().find(|mark| far(mark)) {
+        let Position { line, column } = source.position(mark.span.start);
+        return Origin::path(source.name()).line(line).char_column(column).into();
+    }
+    let shown = marks.iter().map(|mark| mark.span.end).max().unwrap_or(start) + MAX_LINE;
+    let end = source.line_start(last + 1).min(source.boundary(shown));
+    let lines = source.written(&(start..end)).unwrap_or_default();
     let annotations = marks.iter().map(|mark| {
         let kind = if mark.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
         kind.span(mark.span.start - start..mark.span.end - start).label(mark.label.map(visible))
     });
-    Snippet::source(lines).line_start(first).path(source.name()).fold(true).annotations(annotations)
+    let snippet = Snippet::source(lines).line_start(first).path(source.name());
+    snippet.fold(true).annotations(annotations).into()
 }
 
 /// Text in which no character can move the cursor, change colours or turn the direction of writing.
@@ -288,9 +304,12 @@ impl Faults {
     /// How people are shown all of them. See [`Diagnostic::render`].
     pub fn render(&self, color: bool) -> String {
         let mut text = String::new();
-        for fault in &self.list {
+        for fault in self.list.iter().take(MAX_SHOWN) {
             text.push_str(&fault.render(&self.sources, color));
             text.push_str("\n\n");
+        }
+        if self.len() > MAX_SHOWN {
+            let _ = write!(text, "… and {} more", self.len() - MAX_SHOWN);
         }
         text.truncate(text.trim_end().len());
         text

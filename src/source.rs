@@ -105,6 +105,12 @@ impl Source {
         self.base + self.lines.get(index).copied().unwrap_or(self.text.len())
     }
 
+    /// The start of the first character that does not start before a place; the end of the text for one
+    /// beyond it.
+    pub fn boundary(&self, at: usize) -> usize {
+        self.base + self.text.ceil_char_boundary(at.saturating_sub(self.base))
+    }
+
     /// The part of a range that is on the line where it starts, in whole characters.
     pub fn first_line(&self, range: &Range<usize>) -> Range<usize> {
         let start = self.text.floor_char_boundary(range.start.saturating_sub(self.base));

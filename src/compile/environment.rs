@@ -45,10 +45,14 @@ fn environment(
         known.set(name, value.as_str().into());
     }
     // Its own templates look for their file's entry, the one that is being made.
-    context.environments.push(known.clone());
+    context.environments.push(known);
     if let Some(env) = &manifest.env {
         own.env.extend(actions::environment(context, env, Scope::default()));
     }
+    if own.env.is_empty() {
+        return own;
+    }
+    let known = context.environments.pop().unwrap_or_default();
     let names = Names {
         vars: &context.vars,
         env: Variables { values: &known, complete: context.options.environment.is_of_run() },
@@ -59,7 +63,6 @@ fn environment(
     for (name, value) in &own.env {
         all.set(name, settled_text(value, &names));
     }
-    context.environments.pop();
     context.environments.push(all);
     own
 }

@@ -119,34 +119,34 @@ pub(super) fn known_futures(size: &Size) -> Option<u32> {
 
 /// Gives each task that follows another as many futures as that has.
 fn settle_sizes(tasks: &mut [Compiled]) {
+    let mut settled: Vec<bool> = tasks.iter().map(|task| task.node.each.is_none()).collect();
     for id in 0..tasks.len() {
-        if tasks[id].node.each.is_none() {
+        let mut chain = Vec::new();
+        let mut at = id;
+        while !settled[at] {
+            // A circle ends here too, as each of its tasks is looked at once.
+            settled[at] = true;
+            chain.push(at);
+            if let Some(next) = tasks[at].node.each {
+                at = next.index();
+            }
+        }
+        if chain.contains(&at) {
             continue;
         }
-        let Some(first) = followed_at_last(tasks, id) else { continue };
-        let members = match &tasks[first].node.size {
+        let members = match &tasks[at].node.size {
             Size::One => Some(1),
             Size::Group { members, .. } => Some(*members),
             Size::Open { .. } => None,
         };
-        let wait = tasks[id].node.size.wait().cloned();
-        tasks[id].node.size = match members {
-            Some(members) => Size::Group { members, wait },
-            None => Size::Open { wait },
-        };
-    }
-}
-
-/// The task at the end of a chain of `each`; `None` if it is a circle.
-fn followed_at_last(tasks: &[Compiled], id: usize) -> Option<usize> {
-    let mut at = id;
-    for _ in 0..tasks.len() {
-        match tasks[at].node.each {
-            Some(next) => at = next.index(),
-            None => return Some(at),
+        for id in chain {
+            let wait = tasks[id].node.size.wait().cloned();
+            tasks[id].node.size = match members {
+                Some(members) => Size::Group { members, wait },
+                None => Size::Open { wait },
+            };
         }
     }
-    None
 }
 
 fn too_many_edges(task: &Spanned<Task>) -> Diagnostic {

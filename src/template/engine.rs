@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use minijinja::value::{Value as EngineValue, ValueKind};
@@ -97,9 +98,10 @@ impl Compiled {
         &self,
         names: impl Iterator<Item = (&'static str, Ready)>,
     ) -> Result<Value, TemplateError> {
-        let found = self
-            .expression
-            .eval(Ready::map(names).0)
+        let names = Ready::map(names).0;
+        // The engine is not ours: should it not hold, this is one more error of the expression.
+        let found = catch_unwind(AssertUnwindSafe(|| self.expression.eval(names)))
+            .map_err(|_| TemplateError::new(format!("`{}` cannot be evaluated", self.text)))?
             .map_err(|error| describe(&error, &self.text))?;
         if found.is_undefined() {
             return Err(TemplateError::new(format!("`{}` is undefined", self.text)));

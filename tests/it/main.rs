@@ -4,6 +4,7 @@
 
 mod admission;
 mod bind;
+mod bombs;
 mod builtins;
 mod callbacks;
 mod check;
