@@ -119,9 +119,13 @@ fn outcome(end: &End) -> Value {
     let mut report = end.report.clone();
     let clock = ["started", "elapsed", "queued", "worker"];
     for future in report["futures"].as_array_mut().unwrap() {
-        clock.iter().for_each(|key| future[key] = Value::Null);
+        for key in clock {
+            future[key] = Value::Null;
+        }
         for attempt in future["attempts"].as_array_mut().unwrap() {
-            clock.iter().for_each(|key| attempt[key] = Value::Null);
+            for key in clock {
+                attempt[key] = Value::Null;
+            }
         }
         if future["task"] == "deploys" {
             future["result"] = Value::Null;
