@@ -16,6 +16,10 @@ use crate::value::Value;
 
 /// The names that a template can use beside `vars`, `env`, `job` and `run`.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are facts that do not depend on each other"
+)]
 pub(super) struct Scope<'s> {
     /// `item` and `index`.
     pub item: bool,
