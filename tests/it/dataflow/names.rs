@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{both, error};
-use crate::conformance::{KINDS, on};
+use crate::conformance::KINDS;
 use crate::story::Story;
 
 #[test]
