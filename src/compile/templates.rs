@@ -27,6 +27,8 @@ pub(super) struct Scope<'s> {
     pub future: bool,
     /// `tasks`.
     pub tasks: Tasks,
+    /// Whether it yields the items of a group, and so has none itself.
+    pub yields_items: bool,
 }
 
 /// Which tasks a template can name.
@@ -224,7 +226,13 @@ fn refuse(
 ) {
     let place = context.inside(text, error.range.as_ref());
     let fault = Diagnostic::error("template", error.message.as_str()).at(place);
-    let hint = error.hint.clone().or_else(|| scope.hint(&error.message).map(str::to_owned));
+    let is_of_item = scope.yields_items && error.message.contains("has no value here");
+    let hint = if is_of_item {
+        Some("this yields the items, once, before there are any; use `tasks` or `vars`".to_owned())
+    } else {
+        error.hint.clone()
+    };
+    let hint = hint.or_else(|| scope.hint(&error.message).map(str::to_owned));
     context.fault(fault.hint_if(hint));
 }
 

@@ -91,10 +91,10 @@ fn a_group_that_goes_on_is_seen_as_it_was_when_it_returned() {
             let wait = format!("return_when = \"first_success\", on_return = \"{on_return}\"");
             let story = on(kind, 4, &group(&wait));
             let gates = [story.gate("gate1"), story.gate("gate2")];
-            let seen = story.gate("seen");
+            let looked = story.gate("seen");
             let running = story.spawn();
             // They run while the other one is looked at, and are let through only then.
-            seen.passed();
+            looked.passed();
             gates.iter().for_each(crate::story::Gate::open);
             let end = running.end();
             let sees = end.expect(0).result("sees");
@@ -124,9 +124,9 @@ fn a_group_that_gave_up_is_seen_with_what_it_had() {
     for kind in KINDS {
         let story = on(kind, 4, &group("timeout = \"0.3s\""));
         let _gates = [story.gate("gate1"), story.gate("gate2")];
-        let seen = story.gate("seen");
+        let looked = story.gate("seen");
         let running = story.spawn();
-        seen.passed();
+        looked.passed();
         let end = running.end();
         let sees = end.expect(1).result("sees");
         assert_eq!(sees["state"], "failed");
