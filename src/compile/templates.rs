@@ -178,8 +178,14 @@ fn read(
         }
         Ok(template)
     });
+    // What the environment here has not got, that of the run may have.
+    let complete = Names { env: Variables { complete: true, ..names.env }, ..names };
+    let unset = (!names.env.complete).then(|| Template::parse(text, &complete).err()).flatten();
     match template {
         Ok(template) => {
+            if let Some(error) = unset {
+                warn_of_unset(context, text, &error);
+            }
             note_mentions(context, text, scope);
             Some(template)
         }
@@ -208,6 +214,12 @@ fn note_mentions(context: &mut Context<'_>, text: &Spanned<String>, scope: Scope
             context.mentions.push(Mention { by, of, place });
         }
     }
+}
+
+fn warn_of_unset(context: &mut Context<'_>, text: &Spanned<String>, error: &TemplateError) {
+    let place = context.inside(text, error.range.as_ref());
+    let fault = Diagnostic::warning("unset-variable", error.message.as_str()).at(place);
+    context.fault(fault.hint_if(error.hint.clone()));
 }
 
 fn refuse(

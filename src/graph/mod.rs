@@ -318,6 +318,7 @@ impl Graph {
     }
 
     /// The place of a future in its group; `None` for a plain task and for a gate.
+    #[inline]
     pub fn index_in_group(&self, node: NodeId) -> Option<u32> {
         let task = self.task_of(node);
         let start = match self.task(task).size {
