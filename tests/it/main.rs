@@ -34,3 +34,4 @@ mod supervise;
 mod template;
 mod tidy;
 mod told;
+mod workloads;
