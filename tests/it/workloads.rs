@@ -49,7 +49,8 @@ fn graphs_of_real_workflows_run_to_their_end() {
 fn their_tasks_run_once_each_and_in_order() {
     let Some(folder) = folder() else { return };
     for graph in graphs(&folder, "ninja") {
-        let words = ["--op", "log", "--log", "log", "--shuffle", "7", "--workers", "4"];
+        let words =
+            ["--op", "log", "--log", "log", "--shuffle", "7", "--workers", "4", "--total", "2"];
         let manifest = script(&folder, &[&["convert.py", graph.as_str()][..], &words].concat());
         let end = Story::new(&manifest).arg("--output").arg("none").run();
         end.expect(0);
