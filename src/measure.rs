@@ -2,6 +2,7 @@
 //! returned. Works on the graph and the ledger alone; knows no format.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -99,37 +100,92 @@ pub fn first_start(record: &Record) -> Option<Time> {
 /// The chain of futures, each after the one before it, that together ran longest.
 ///
 /// What comes after a group follows the slowest of those members that were done when the group's
-/// wait returned. Of equal chains it is the first in manifest order.
+/// wait returned; what follows it future by future, the counterpart. Of equal chains it is the first in
+/// manifest order.
 pub fn critical_path(graph: &Graph, ledger: &Ledger) -> Vec<NodeId> {
-    let tasks = graph.tasks().len();
-    let mut length = vec![Duration::ZERO; tasks];
-    let mut previous: Vec<Option<TaskId>> = vec![None; tasks];
-    let mut slowest: Vec<Option<NodeId>> = vec![None; tasks];
-    for &task in graph.in_order() {
-        let after = graph.task(task).after.iter().copied();
-        let before = after.min_by_key(|task| (Reverse(length[task.index()]), *task));
-        let node = slowest_member(graph, ledger, task);
-        let own = node.map_or(Duration::ZERO, |node| busy(ledger.record(node)));
-        length[task.index()] = own + before.map_or(Duration::ZERO, |task| length[task.index()]);
-        previous[task.index()] = before;
-        slowest[task.index()] = node;
-    }
-    let mut at = (0..tasks).min_by_key(|&task| (Reverse(length[task]), task));
+    let chains = Chains::new(graph, ledger);
+    let tasks = graph.tasks().map(|(task, _)| task);
+    let mut at = tasks.min_by_key(|&task| (Reverse(chains.of_task(task)), task));
+    let mut node = at.and_then(|task| chains.slowest[task.index()]);
     let mut path = Vec::new();
     while let Some(task) = at {
-        path.extend(slowest[task]);
-        at = previous[task].map(TaskId::index);
+        path.extend(node);
+        let counterpart = node.and_then(|node| chains.leader(node, task));
+        let before = chains.before(task);
+        at = match counterpart {
+            Some(leader) => Some(graph.task_of(leader)),
+            None => before,
+        };
+        node = counterpart.or_else(|| chains.slowest[at?.index()]);
     }
     path.reverse();
     path
 }
 
-fn slowest_member(graph: &Graph, ledger: &Ledger, task: TaskId) -> Option<NodeId> {
+/// How long the longest chain is that ends with each task, and with each future that others follow.
+struct Chains<'a> {
+    graph: &'a Graph,
+    slowest: Vec<Option<NodeId>>,
+    tasks: Vec<Duration>,
+    followed: HashMap<NodeId, Duration>,
+}
+
+impl<'a> Chains<'a> {
+    fn new(graph: &'a Graph, ledger: &Ledger) -> Self {
+        let count = graph.tasks().len();
+        let (slowest, tasks) = (vec![None; count], vec![Duration::ZERO; count]);
+        let mut chains = Self { graph, slowest, tasks, followed: HashMap::new() };
+        for &task in graph.in_order() {
+            chains.add(task, ledger);
+        }
+        chains
+    }
+
+    fn add(&mut self, task: TaskId, ledger: &Ledger) {
+        let before = self.before(task).map_or(Duration::ZERO, |before| self.of_task(before));
+        let length = |chains: &Self, node: NodeId| {
+            let led = chains.graph.counterpart(node).map(|leader| chains.followed[&leader]);
+            busy(ledger.record(node)) + led.unwrap_or_default().max(before)
+        };
+        if !self.graph.followers(task).is_empty() {
+            let nodes = self.graph.members(task).map(NodeId);
+            let lengths: Vec<_> = nodes.map(|node| (node, length(self, node))).collect();
+            self.followed.extend(lengths);
+        }
+        let node = slowest_member(self.graph, ledger, task, |node| length(self, node));
+        self.slowest[task.index()] = node;
+        self.tasks[task.index()] = node.map_or(before, |node| length(self, node));
+    }
+
+    fn of_task(&self, task: TaskId) -> Duration {
+        self.tasks[task.index()]
+    }
+
+    /// The task with the longest chain of those that this one is after as a whole.
+    fn before(&self, task: TaskId) -> Option<TaskId> {
+        let after = self.graph.task(task).after.iter().copied();
+        after.min_by_key(|&task| (Reverse(self.of_task(task)), task))
+    }
+
+    /// The counterpart of a future, if the chain that ends with that is the longer one.
+    fn leader(&self, node: NodeId, task: TaskId) -> Option<NodeId> {
+        let leader = self.graph.counterpart(node)?;
+        let before = self.before(task).map_or(Duration::ZERO, |before| self.of_task(before));
+        (self.followed[&leader] >= before).then_some(leader)
+    }
+}
+
+fn slowest_member(
+    graph: &Graph,
+    ledger: &Ledger,
+    task: TaskId,
+    length: impl Fn(NodeId) -> Duration,
+) -> Option<NodeId> {
     let opened = group_opened(graph, ledger, task).unwrap_or(Time(u64::MAX));
     let members = graph.members(task).map(NodeId);
     members
         .filter(|&node| ledger.record(node).attempts > 0 && ledger.record(node).ended <= opened)
-        .min_by_key(|&node| (Reverse(busy(ledger.record(node))), node))
+        .min_by_key(|&node| (Reverse(length(node)), node))
 }
 
 /// When a group's wait returned, as far as its members tell: its clock started when the first of

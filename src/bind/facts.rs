@@ -31,9 +31,9 @@ type Key = (TaskId, Attribute, Moment);
 /// When groups are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Moment {
-    /// When their wait returned.
+    /// When their wait returned: for a task.
     Return,
-    /// Now.
+    /// Now: for a callback.
     Now,
 }
 
@@ -101,7 +101,7 @@ impl Past<'_> {
     fn of_task(&self, task: TaskId, attribute: Attribute) -> Option<Fact<'_>> {
         if self.lies_there(task, attribute) {
             let node = self.job.graph.end_of(task);
-            return Some(Fact::There(self.ledger.result(node)));
+            return Some(Fact::There(self.result(node)));
         }
         if !self.is_settled(task) {
             return self.make(task, attribute).map(made);
@@ -143,9 +143,11 @@ impl Past<'_> {
             Attribute::State => self.state(task).word().into(),
             Attribute::Results => Value::List(
                 futures
-                    .map(|(node, state)| {
-                        if state.is_done() { self.ledger.result(node).clone() } else { Value::Null }
-                    })
+                    .map(
+                        |(node, state)| {
+                            if state.is_done() { self.result(node).clone() } else { Value::Null }
+                        },
+                    )
                     .collect(),
             ),
             Attribute::Done => self.entries(futures.filter(|(_, state)| state.is_done())),
@@ -204,9 +206,12 @@ impl Past<'_> {
         match attribute {
             Attribute::Name => graph.name(node).to_string().into(),
             Attribute::Index => graph.index_in_group(node).map_or(Value::Null, Value::from),
-            Attribute::Item => self.job.item(node, self.ledger).unwrap_or_default(),
+            Attribute::Item => match graph.counterpart(node) {
+                Some(counterpart) => self.result(counterpart).clone(),
+                None => self.job.item(node, self.ledger).unwrap_or_default(),
+            },
             Attribute::State => state.word().into(),
-            Attribute::Result if state.is_done() => self.ledger.result(node).clone(),
+            Attribute::Result if state.is_done() => self.result(node).clone(),
             Attribute::Error if state.is_done() => {
                 self.record(node).failure().map_or(Value::Null, error)
             }
@@ -218,10 +223,18 @@ impl Past<'_> {
         let node = self.parent?;
         let record = self.record(node);
         if attribute == Attribute::Result {
-            return Some(Fact::There(self.ledger.result(node)));
+            return Some(Fact::There(self.result(node)));
         }
         let has = Attribute::OF_FUTURE.contains(&attribute);
         has.then(|| made(self.of_future(node, record.state, attribute)))
+    }
+
+    /// What a future left. Whoever looks at the run from outside sees no secrets.
+    fn result(&self, node: NodeId) -> &Value {
+        match self.moment {
+            Moment::Return => self.ledger.result(node),
+            Moment::Now => &self.record(node).result,
+        }
     }
 
     fn record(&self, node: NodeId) -> &Record {

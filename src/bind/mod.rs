@@ -114,8 +114,14 @@ impl<'a> Binder<'a> {
     /// message names the key.
     pub fn bind(&self, attempt: &Attempt<'_>, ledger: &Ledger) -> Result<Work, Failure> {
         let item = self.job.item(attempt.node, ledger);
-        let past = self.past(Some(attempt.node), ledger, Moment::Return);
         let spec = self.job.spec(self.job.graph.task_of(attempt.node));
+        if let Action::Call { function, args: ArgsSpec::Item } = &spec.action {
+            // Of these there may be millions, and nothing is to be filled in.
+            let dir = self.job.origin.included_dir(spec.place).cloned();
+            let args = Args::List(item.into_iter().collect());
+            return Ok(Work::Call(Call { function: Arc::clone(function), args, dir }));
+        }
+        let past = self.past(Some(attempt.node), ledger, Moment::Return);
         let scope = self.scope(Some(attempt.node), item.as_ref(), &past, spec.place);
         let work = match &spec.action {
             Action::Call { function, args } => {

@@ -62,7 +62,7 @@ pub fn check(
 }
 
 fn find(target: &Target, functions: &Functions) -> Result<Finding, Problem> {
-    let options = load::options(target, &Changes::default())?;
+    let options = load::options(target, &Changes::default(), load::environment_of_now())?;
     let source = match target.read() {
         Ok(source) => Arc::new(source),
         Err(fault) => {

@@ -10,6 +10,7 @@ use crate::cli::args::Changes;
 use crate::compile::{self, Environment};
 use crate::diagnostic::{Diagnostic, Source, utf8};
 use crate::exit::Exit;
+use crate::files::Disk;
 use crate::functions::Functions;
 use crate::graph::ReturnWhen;
 use crate::job::Job;
@@ -171,7 +172,7 @@ pub fn job(
     functions: &Functions,
     environment: Environment,
 ) -> Result<Job, Problem> {
-    let options = compile::Options { environment, ..options(target, changes)? };
+    let options = options(target, changes, environment)?;
     let source = target.read().map_err(|fault| Problem::unread(target, &fault, color))?;
     let source = Arc::new(source);
     compile::load(&source, functions, &options)
@@ -179,7 +180,11 @@ pub fn job(
 }
 
 /// What the command line changes, in the compiler's terms.
-pub fn options(target: &Target, changes: &Changes) -> Result<compile::Options, Problem> {
+pub fn options(
+    target: &Target,
+    changes: &Changes,
+    environment: Environment,
+) -> Result<compile::Options, Problem> {
     Ok(compile::Options {
         max_workers: changes
             .max_workers
@@ -194,8 +199,8 @@ pub fn options(target: &Target, changes: &Changes) -> Result<compile::Options, P
         tags: changes.tags.clone(),
         skip: changes.skip.clone(),
         dir: Some(target.dir()),
-        environment: environment_of_now(),
-        ..compile::Options::default()
+        files: Arc::new(Disk),
+        environment,
     })
 }
 

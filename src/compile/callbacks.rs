@@ -16,8 +16,14 @@ use crate::work::ResultKind;
 const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Callbacks see the future, not what its task sees.
-const SCOPE: Scope<'_> =
-    Scope { item: false, parent: false, matrix: None, future: true, tasks: Tasks::Now };
+const SCOPE: Scope<'_> = Scope {
+    item: false,
+    parent: false,
+    matrix: None,
+    future: true,
+    tasks: Tasks::Now,
+    yields_items: false,
+};
 
 /// What a callback is declared for.
 #[derive(Clone, Copy)]

@@ -41,23 +41,28 @@ fn environment(
     let mut own = below.clone();
     own.files.extend(env_file::variables(context, manifest, dir));
     let mut known = inherited.clone();
-    own.files.iter().for_each(|(name, value)| known.set(name, value.as_str().into()));
+    for (name, value) in &own.files {
+        known.set(name, value.as_str().into());
+    }
     // Its own templates look for their file's entry, the one that is being made.
-    context.environments.push(known.clone());
+    context.environments.push(known);
     if let Some(env) = &manifest.env {
         own.env.extend(actions::environment(context, env, Scope::default()));
     }
+    if own.env.is_empty() {
+        return own;
+    }
+    let known = context.environments.pop().unwrap_or_default();
     let names = Names {
         vars: &context.vars,
         env: Variables { values: &known, complete: context.options.environment.is_of_run() },
         job: &context.job,
         ..Names::default()
     };
-    let texts: Vec<_> =
-        own.env.iter().map(|(name, value)| (name, settled_text(value, &names))).collect();
     let mut all = known.clone();
-    texts.into_iter().for_each(|(name, text)| all.set(name, text));
-    context.environments.pop();
+    for (name, value) in &own.env {
+        all.set(name, settled_text(value, &names));
+    }
     context.environments.push(all);
     own
 }

@@ -18,7 +18,7 @@ pub(super) fn items(
     text: &Spanned<String>,
     scope: Scope<'_>,
 ) -> Option<(Items, Option<Template>)> {
-    let scope = Scope { item: false, parent: false, matrix: None, ..scope };
+    let scope = Scope { item: false, parent: false, matrix: None, yields_items: true, ..scope };
     let template = expression(context, "map", text, scope, "list")?;
     Some(match template.constant() {
         Some(Value::List(items)) => (Items::List(items.clone()), None),

@@ -27,6 +27,8 @@ pub(super) struct Scope<'s> {
     pub future: bool,
     /// `tasks`.
     pub tasks: Tasks,
+    /// Whether it yields the items of a group, and so has none itself.
+    pub yields_items: bool,
 }
 
 /// Which tasks a template can name.
@@ -172,8 +174,14 @@ fn read(
         }
         Ok(template)
     });
+    // What the environment here has not got, that of the run may have.
+    let complete = Names { env: Variables { complete: true, ..names.env }, ..names };
+    let unset = (!names.env.complete).then(|| Template::parse(text, &complete).err()).flatten();
     match template {
         Ok(template) => {
+            if let Some(error) = unset {
+                warn_of_unset(context, text, &error);
+            }
             note_mentions(context, text, scope);
             Some(template)
         }
@@ -184,15 +192,30 @@ fn read(
     }
 }
 
+/// Of so many tasks that the templates of one task name it is known where in the text they do.
+const MAX_PLACED: usize = 100;
+
 /// Makes a task come after those that a template of it names.
 fn note_mentions(context: &mut Context<'_>, text: &Spanned<String>, scope: Scope<'_>) {
     let Tasks::Before(by) = scope.tasks else { return };
     for mention in template::mentions(text) {
         if let Some(Named::One(of)) = context.written().get(mention.task) {
-            let place = context.inside(text, Some(&mention.range)).map_or(Span::NONE, Span::from);
+            // To look for the place in a long text takes time, and nobody is shown thousands.
+            let before = context.mentions.partition_point(|mention| mention.by < by);
+            let place = if context.mentions.len() - before < MAX_PLACED {
+                context.inside(text, Some(&mention.range)).map_or(text.span, Span::from)
+            } else {
+                text.span
+            };
             context.mentions.push(Mention { by, of, place });
         }
     }
+}
+
+fn warn_of_unset(context: &mut Context<'_>, text: &Spanned<String>, error: &TemplateError) {
+    let place = context.inside(text, error.range.as_ref());
+    let fault = Diagnostic::warning("unset-variable", error.message.as_str()).at(place);
+    context.fault(fault.hint_if(error.hint.clone()));
 }
 
 fn refuse(
@@ -203,7 +226,13 @@ fn refuse(
 ) {
     let place = context.inside(text, error.range.as_ref());
     let fault = Diagnostic::error("template", error.message.as_str()).at(place);
-    let hint = error.hint.clone().or_else(|| scope.hint(&error.message).map(str::to_owned));
+    let is_of_item = scope.yields_items && error.message.contains("has no value here");
+    let hint = if is_of_item {
+        Some("this yields the items, once, before there are any; use `tasks` or `vars`".to_owned())
+    } else {
+        error.hint.clone()
+    };
+    let hint = hint.or_else(|| scope.hint(&error.message).map(str::to_owned));
     context.fault(fault.hint_if(hint));
 }
 

@@ -75,7 +75,7 @@ pub fn split() -> Split {
     // With SIGCHLD ignored, as some parents leave it, children's exit codes would be lost.
     sys::set_default(libc::SIGCHLD);
     match fork() {
-        Ok(Side::Guard(runner)) => Split::Over(guard(runner)),
+        Ok(Side::Guard(runner, mask)) => Split::Over(guard(runner, &mask)),
         Ok(Side::Runner(runner)) => {
             GUARDED.store(true, Ordering::Relaxed);
             prepare_runner();
@@ -89,7 +89,8 @@ pub fn split() -> Split {
 }
 
 enum Side {
-    Guard(Pid),
+    /// With the signals that were blocked before.
+    Guard(Pid, Mask),
     Runner(Runner),
 }
 
@@ -97,11 +98,18 @@ fn fork() -> io::Result<Side> {
     // Opened before the fork, so that the runner notices a guard that died at once.
     let guard = pidfd_open(getpid(), PidfdFlags::empty())?;
     set_child_subreaper(Some(getpid()))?;
-    if let Some(runner) = sys::fork()? {
+    // A signal that comes before the guard can pass it on waits until then: it must not end the guard,
+    // and with it the run, while the runner is at work already.
+    let mask = Mask::of(&signals::STOP).block();
+    let forked = sys::fork();
+    if !matches!(forked, Ok(Some(_))) {
+        mask.restore();
+    }
+    if let Some(runner) = forked? {
         // Both do it, for neither may go on before it is done. It fails only if the runner has
         // ended already.
         let _ = setpgid(Some(runner), Some(runner));
-        return Ok(Side::Guard(runner));
+        return Ok(Side::Guard(runner, mask));
     }
     let _ = setpgid(None, None);
     Ok(Side::Runner(Runner::guarded(guard)))
@@ -119,11 +127,14 @@ fn prepare_runner() {
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
-/// The guard's whole life.
-fn guard(runner: Pid) -> Over {
+/// The guard's whole life. Signals that ask to stop are blocked until it catches them; `mask` is what was
+/// blocked before.
+fn guard(runner: Pid, mask: &Mask) -> Over {
     let mut wanted = signals::stop_signals();
     wanted.push(libc::SIGCHLD);
-    let Ok(mut arrivals) = signals::catch(&wanted) else {
+    let caught = signals::catch(&wanted);
+    mask.restore();
+    let Ok(mut arrivals) = caught else {
         // Without descriptors no signal can be passed on, but the runner's end can be awaited.
         return finish(await_runner(runner), None);
     };

@@ -71,11 +71,21 @@ impl Mask {
         Self::of(&others)
     }
 
-    /// Blocks these signals in this thread, and in those it will start.
-    pub(crate) fn block(&self) {
+    /// Blocks these signals in this thread, and in those it will start; gives what was blocked before.
+    pub(crate) fn block(&self) -> Self {
+        let Self(mut old) = Self::of(&[]);
+        // SAFETY: both sets are initialized.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const self.0, &raw mut old);
+        }
+        Self(old)
+    }
+
+    /// Blocks these signals, and no others, in this thread.
+    pub(crate) fn restore(&self) {
         // SAFETY: the set is initialized, and the old mask is not asked for.
         unsafe {
-            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const self.0, ptr::null_mut());
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut());
         }
     }
 

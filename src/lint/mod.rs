@@ -42,9 +42,13 @@ const RULES: [(&str, Rule); 15] = [
     ("when-without-after", never::after_nothing),
 ];
 
+/// The codes of the warnings that are found while a manifest is compiled.
+const OF_COMPILE: [&str; 2] = ["no-effect", "unset-variable"];
+
 /// The codes of all warnings, sorted.
 pub fn codes() -> Vec<&'static str> {
-    let mut codes: Vec<_> = RULES.iter().map(|(code, _)| *code).collect();
+    let mut codes: Vec<_> = RULES.iter().map(|(code, _)| *code).chain(OF_COMPILE).collect();
+    codes.sort_unstable();
     codes.dedup();
     codes
 }

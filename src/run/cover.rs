@@ -69,10 +69,12 @@ impl Cover {
     }
 
     /// What a future's streams hold back, when it has ended.
+    #[inline]
     pub fn rest(&mut self, node: NodeId) -> Vec<Event> {
-        if self.streams.is_empty() {
-            return Vec::new();
-        }
+        if self.streams.is_empty() { Vec::new() } else { self.held_back(node) }
+    }
+
+    fn held_back(&mut self, node: NodeId) -> Vec<Event> {
         let streams = [Stream::Stdout, Stream::Stderr].into_iter();
         let ended = streams
             .filter_map(|stream| Some((stream, self.streams.remove(&(node, stream))?.finish())));

@@ -68,9 +68,11 @@ impl Secrets {
 /// The values that a variable has in a run: that of this process, and those that the job sets.
 fn values(job: &Job, name: &str) -> Vec<Vec<u8>> {
     let inherited = env::var_os(name).map(OsStringExt::into_vec);
-    let files = job.environments.iter().flat_map(|environment| &environment.files);
-    let files = files.filter(|(other, _)| other == name).map(|(_, value)| value.clone());
-    let scope = Scope { vars: Some(&job.vars), env: Some(&job.inherited), ..Scope::default() };
+    let files = || job.environments.iter().flat_map(|environment| &environment.files);
+    let mut below = job.inherited.clone();
+    files().for_each(|(name, value)| below.set(name, value.as_str().into()));
+    let scope = Scope { vars: Some(&job.vars), env: Some(&below), ..Scope::default() };
+    let files = files().filter(|(other, _)| other == name).map(|(_, value)| value.clone());
     let common = job.environments.iter().flat_map(|environment| &environment.env);
     let own = commands(job).flat_map(|command| &command.env);
     let set = common.chain(own).filter(|(other, _)| other == name);

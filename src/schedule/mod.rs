@@ -7,10 +7,12 @@
 //! that may start, and it is picked when the driver asks for it, not before.
 
 mod action;
+mod cancel;
 mod dispatch;
 mod group;
 mod limits;
 mod node;
+mod open;
 mod order;
 mod permits;
 mod plan;
@@ -23,7 +25,7 @@ use std::mem;
 
 pub use action::{Action, Answer, End};
 
-use crate::graph::{Graph, OnReturn, OnWorkerDeath, When};
+use crate::graph::{Graph, OnWorkerDeath, When};
 use crate::id::{ExecutorId, NodeId, TaskId};
 use crate::outcome::{Because, Cause, FailureKind, State};
 use crate::time::Time;
@@ -33,7 +35,7 @@ use group::Group;
 use node::{Blame, Fate, Marks, Node, Phase, Wish};
 use plan::{Plan, Traits};
 use retry::Tries;
-use wait::{Ballot, Waiting};
+use wait::{Ballot, Waiting, is_about_failure};
 
 /// What may vary between two runs of one graph.
 #[derive(Clone, Copy, Debug, Default)]
@@ -469,41 +471,10 @@ impl<'g> Schedule<'g> {
         }
     }
 
-    /// Whether a future could not run because of a member of a group that it follows, whose members
-    /// count for nothing: only the verdict of that group's own wait does.
-    fn is_excused(&self, node: NodeId, root: NodeId) -> bool {
-        let graph = self.plan.graph;
-        let (mut at, at_root) = (graph.task_of(node), graph.task_of(root));
-        while let Some(each) = graph.task(at).each {
-            if each == at_root {
-                return self.plan.task(each).gate().is_some_and(|gate| self.groups[gate].own);
-            }
-            at = each;
-        }
-        false
-    }
-
     fn spread(&mut self, node: NodeId, fate: Fate) {
         let followed = self.plan.node(node).followed;
         if followed || !self.plan.graph.dependents(node).is_empty() {
             self.spreading.push_back((node, fate));
-        }
-    }
-
-    /// Tells those who follow the futures of a task one by one that this one is done. From the gate only
-    /// groups hear that have nothing to run.
-    fn tell_followers(&mut self, node: NodeId, fate: Fate) {
-        let graph = self.plan.graph;
-        let task = graph.task_of(node);
-        let is_gate = self.nodes[node.index()].marks.has(Marks::GATE);
-        for &follower in graph.followers(task) {
-            let members = graph.members(follower);
-            if !is_gate {
-                let index = node.0 - graph.members(task).start;
-                self.arrive(NodeId(members.start + index), fate);
-            } else if members.is_empty() {
-                self.arrive(graph.end_of(follower), fate);
-            }
         }
     }
 
@@ -524,7 +495,7 @@ impl<'g> Schedule<'g> {
                 }
             } else if let Some(because) = self.job.due() {
                 self.leave_job(because);
-                if let Some(wish) = self.job.on_return().and_then(wish_of) {
+                if let Some(wish) = self.job.on_return().and_then(Wish::after) {
                     self.cancel_job(wish, Blame::Job);
                 }
             } else {
@@ -610,180 +581,6 @@ impl<'g> Schedule<'g> {
         }
     }
 
-    // Open groups -------------------------------------------------------------------------------
-
-    /// Whether a node is the gate of a group whose members are not known.
-    fn is_open(&self, node: NodeId) -> bool {
-        self.nodes[node.index()].marks.has(Marks::OPEN)
-    }
-
-    /// The members of a group were added to the graph; `receive` sees to those that nothing is in the
-    /// way of.
-    fn admit(&mut self, task: TaskId, receive: impl Fn(&mut Self, NodeId)) {
-        let gate_node = self.plan.graph.end_of(task);
-        let traits = *self.plan.task(task);
-        let (Some(gate), true) = (traits.gate(), self.is_open(gate_node)) else { return };
-        let members = self.plan.graph.members(task);
-        let Node { missing, marks, .. } = self.nodes[gate_node.index()];
-        let harmed = if marks.has(Marks::HARMED) { Marks::HARMED } else { Marks::NONE };
-        self.nodes.resize(members.end as usize, Node::new(missing, harmed));
-        self.open += members.len();
-        self.make_known(gate_node, members.len() as u32);
-        let doom = self.groups[gate].doom.take();
-        if members.is_empty() {
-            match doom.and_then(|fate| Some((fate.root?, fate))) {
-                Some((root, fate)) => self.refuse(gate_node, root, fate),
-                None if missing == 0 => self.decide(gate_node),
-                None => {}
-            }
-            return;
-        }
-        let it = &mut self.nodes[gate_node.index()];
-        it.missing = u32::MAX;
-        it.marks.set(Marks::GROWN, true);
-        for node in members.map(NodeId) {
-            match doom.and_then(|fate| Some((fate.root?, fate))) {
-                _ if self.is_broken(node) => self.settle_by_itself(node, State::Failed),
-                Some((root, fate)) => self.refuse(node, root, fate),
-                None if missing == 0 => receive(self, node),
-                None => {}
-            }
-        }
-    }
-
-    fn receive(&mut self, node: NodeId) {
-        self.decide(node);
-    }
-
-    /// A group that is still open gets no members.
-    fn close(&mut self, node: NodeId) {
-        if self.is_open(node) {
-            self.make_known(node, 0);
-            if let Some(gate) = self.plan.node(node).gate()
-                && let Some(doom) = self.groups[gate].doom.take()
-            {
-                self.groups[gate].condemn(doom);
-            }
-        }
-    }
-
-    /// The waits that look at a group know how many members it has from now on.
-    fn make_known(&mut self, node: NodeId, members: u32) {
-        self.nodes[node.index()].marks.set(Marks::OPEN, false);
-        let traits = *self.plan.node(node);
-        if let Some(gate) = traits.gate() {
-            self.groups[gate].wait.grow(members);
-        }
-        if traits.inside {
-            self.job.grow(members);
-        }
-    }
-
-    /// A group is not wanted any more whose members are not known.
-    fn cancel_open(&mut self, node: NodeId, wish: Wish, blame: Blame) {
-        self.nodes[node.index()].wish = wish;
-        let failed = blame == Blame::Job && self.job.returned().is_some_and(is_about_failure);
-        if let Some(gate) = self.plan.node(node).gate() {
-            self.groups[gate].give_up(blame == Blame::Interrupt, failed);
-            self.close(node);
-            self.touch(gate);
-        }
-    }
-
-    // Waits -------------------------------------------------------------------------------------
-
-    fn touch(&mut self, gate: usize) {
-        if !mem::replace(&mut self.groups[gate].touched, true) {
-            self.touched.push_back(gate);
-        }
-    }
-
-    fn leave_group(&mut self, gate: usize, because: Because) {
-        let group = &mut self.groups[gate];
-        let id = group.task;
-        let task = *self.plan.task(id);
-        let node = self.plan.graph.end_of(id);
-        let (how, fate) = group.leave(self.now, because, node);
-        if group.own && task.inside && !how.success && !task.allow_failure {
-            self.job.blame(group.raises_by_verdict(), true);
-        }
-        let rest = group.wait.on_return();
-        self.set(node, Phase::Done);
-        self.actions.push_back(Action::GroupReturned { task: id, how });
-        self.spread(node, fate);
-        if let Some(wish) = rest.and_then(wish_of) {
-            self.cancel_members(id, wish, Blame::Group);
-        }
-    }
-
-    fn leave_job(&mut self, because: Because) {
-        if self.job.returned().is_none() {
-            let how = self.job.leave(self.now, because);
-            self.actions.push_back(Action::JobReturned { how });
-        }
-    }
-
-    fn cancel_job(&mut self, wish: Wish, blame: Blame) {
-        for (id, _) in self.plan.graph.tasks() {
-            if self.plan.task(id).inside {
-                self.cancel_members(id, wish, blame);
-            }
-        }
-    }
-
-    fn cancel_members(&mut self, task: TaskId, wish: Wish, blame: Blame) {
-        for id in self.plan.graph.members(task) {
-            self.cancel(NodeId(id), wish, blame);
-        }
-        if self.plan.graph.is_open() {
-            self.cancel(self.plan.graph.end_of(task), wish, blame);
-        }
-    }
-
-    /// Cancels a future if it is pending, and sees to what is wished if it is in flight.
-    fn cancel(&mut self, node: NodeId, wish: Wish, blame: Blame) {
-        if self.is_open(node) {
-            return self.cancel_open(node, wish, blame);
-        }
-        let it = &mut self.nodes[node.index()];
-        if it.marks.has(Marks::GATE) || it.phase == Phase::Done || it.wish >= wish {
-            return;
-        }
-        // Whoever asked for a stop first is the reason for it.
-        if it.wish < Wish::Stop {
-            it.blame = blame;
-        }
-        it.wish = wish;
-        let (running, ahead) = (it.phase == Phase::Running, it.marks.has(Marks::AHEAD));
-        if blame != Blame::Group {
-            self.overrule_group_of(node, blame);
-        }
-        if !running {
-            self.settle_cancelled(node);
-            return;
-        }
-        let how = match wish {
-            Wish::Kill => Some(Stop::Kill),
-            Wish::Stop => Some(Stop::Stop),
-            Wish::Drain => ahead.then_some(Stop::Recall),
-            Wish::None => None,
-        };
-        if let Some(how) = how {
-            self.stop(node, how);
-        }
-    }
-
-    fn stop(&mut self, node: NodeId, how: Stop) {
-        let attempt = self.attempt(node);
-        self.actions.push_back(Action::Stop { node, attempt, how });
-    }
-
-    fn overrule_group_of(&mut self, node: NodeId, blame: Blame) {
-        if let Some(gate) = self.plan.node(node).gate() {
-            self.groups[gate].wait.overrule(blame == Blame::Interrupt);
-        }
-    }
-
     // Executors and time ------------------------------------------------------------------------
 
     fn is_broken(&self, node: NodeId) -> bool {
@@ -825,21 +622,4 @@ impl<'g> Schedule<'g> {
             self.timers.pop();
         }
     }
-}
-
-/// What becomes of those in flight when a wait returns; `None` if it leaves them alone.
-fn wish_of(on_return: OnReturn) -> Option<Wish> {
-    match on_return {
-        OnReturn::Cancel => Some(Wish::Stop),
-        OnReturn::Drain => Some(Wish::Drain),
-        OnReturn::Continue => None,
-    }
-}
-
-/// Whether a wait that returned so has given up because something went wrong.
-fn is_about_failure(because: Because) -> bool {
-    matches!(
-        because,
-        Because::FirstException | Because::Failed | Because::Timeout | Because::Unreachable
-    )
 }

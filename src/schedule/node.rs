@@ -1,5 +1,6 @@
 //! What the schedule keeps for every node, in 16 bytes, and what the end of a node means. Plain data.
 
+use crate::graph::OnReturn;
 use crate::id::NodeId;
 use crate::time::Time;
 
@@ -67,6 +68,17 @@ pub struct Fate {
     pub root: Option<NodeId>,
     /// Whether it failed, or was cancelled because of a failure.
     pub failed: bool,
+}
+
+impl Wish {
+    /// What becomes of those in flight when a wait returns; `None` if it leaves them alone.
+    pub const fn after(on_return: OnReturn) -> Option<Self> {
+        match on_return {
+            OnReturn::Cancel => Some(Self::Stop),
+            OnReturn::Drain => Some(Self::Drain),
+            OnReturn::Continue => None,
+        }
+    }
 }
 
 impl Marks {

@@ -92,6 +92,7 @@ impl<'g> Plan<'g> {
     }
 
     /// The traits of a node's task.
+    #[inline]
     pub fn node(&self, node: NodeId) -> &Traits {
         self.task(self.graph.task_of(node))
     }

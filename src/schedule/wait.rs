@@ -269,3 +269,11 @@ impl Goal {
 pub fn has_successes(because: Because) -> bool {
     matches!(because, Because::FirstSuccess | Because::Succeeded)
 }
+
+/// Whether a wait that returned so has given up because something went wrong.
+pub fn is_about_failure(because: Because) -> bool {
+    matches!(
+        because,
+        Because::FirstException | Because::Failed | Because::Timeout | Because::Unreachable
+    )
+}

@@ -78,6 +78,7 @@ impl Compiled {
         let names: BTreeSet<String> = expression
             .undeclared_variables(true)
             .into_iter()
+            .chain(scan::sliced(text))
             .filter(|name| !RULES.globals().any(|(global, _)| global == name))
             .collect();
         Ok(Self {

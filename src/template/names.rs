@@ -334,10 +334,13 @@ fn no_attribute<'k>(
     if known.contains(&attribute) {
         return None;
     }
-    Some(Refusal::new(match nearest(attribute, &known) {
-        Some(near) => format!("`{whose}` has no `{attribute}`; did you mean `{whose}.{near}`?"),
-        None => format!("`{whose}` has no `{attribute}`, but: {}", known.join(", ")),
-    }))
+    if let Some(near) = nearest(attribute, &known) {
+        let message = format!("`{whose}` has no `{attribute}`; did you mean `{whose}.{near}`?");
+        return Some(Refusal::new(message));
+    }
+    let message = format!("`{whose}` has no `{attribute}`, but: {}", known.join(", "));
+    let hint = known.first().map(|first| format!("write `{whose}.{first}`, for example"));
+    Some(Refusal { hint, ..Refusal::new(message) })
 }
 
 /// Whether an expression says what to do if a variable of the environment is not set.

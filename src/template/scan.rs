@@ -76,6 +76,46 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
+/// The names of an expression with a slice, dots included: the engine does not tell those of what is
+/// sliced, as in `item[:2]`. Expressions have no names of their own, so a word is a name unless a sign
+/// before or behind it says that it is something else. None if there is no slice.
+pub(super) fn sliced(expression: &str) -> Vec<String> {
+    const WORDS: [&str; 13] = [
+        "and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "True", "False",
+        "None",
+    ];
+    let tokens: Vec<&str> = tokens(expression).map(|(_, token)| token).collect();
+    if !tokens.contains(&"[") || !tokens.contains(&":") {
+        return Vec::new();
+    }
+    let token = |at: usize| tokens.get(at).copied().unwrap_or_default();
+    let before = |at: usize| at.checked_sub(1).map_or("", token);
+    let is_name = |token: &str| token.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    let is_test =
+        |at: usize| before(at) == "is" || before(at) == "not" && at > 1 && before(at - 1) == "is";
+    let is_argument = |at: usize| token(at + 1) == "=" && token(at + 2) != "=";
+    let is_root = |at: &usize| {
+        let at = *at;
+        is_name(tokens[at])
+            && !WORDS.contains(&tokens[at])
+            && ![".", "|"].contains(&before(at))
+            && !is_test(at)
+            && !is_argument(at)
+    };
+    let roots = (0..tokens.len()).filter(is_root);
+    let dotted = |root: usize| {
+        let mut name = tokens[root].to_owned();
+        let mut at = root + 1;
+        while token(at) == "." && is_name(token(at + 1)) {
+            name.push('.');
+            name.push_str(tokens[at + 1]);
+            at += 2;
+        }
+        name
+    };
+    roots.map(dotted).collect()
+}
+
 /// The names of an expression that is nothing but names joined by dots, `item.os` for example.
 pub(super) fn plain_path(expression: &str) -> Option<Vec<&str>> {
     let names: Vec<&str> = expression.split('.').collect();

@@ -171,3 +171,15 @@ fn a_plan_leaves_no_mark() {
     }
     assert!(listener.accept().is_err(), "nobody called");
 }
+
+#[test]
+fn a_variable_that_is_not_set_here_may_be_set_where_it_runs() {
+    let manifest = "[[task]]\nname = \"t\"\nrun = [\"echo\", \"{{ env.NOBODY_SETS_THIS }}\"]\n";
+    let story = || Story::command(&["check", "job.toml"]).file("job.toml", manifest);
+    story().run().expect(0).says("warning[unset-variable]").says("1 warning");
+    story().arg("--deny").arg("unset-variable").run().expect(2);
+    story().env("NOBODY_SETS_THIS", "but I").run().expect(0);
+    let end = Story::new(manifest).run();
+    end.expect(2).says("`NOBODY_SETS_THIS` is not set");
+    assert_eq!(Story::new(manifest).env("NOBODY_SETS_THIS", "but I").run().result("t"), "but I");
+}

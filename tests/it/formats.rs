@@ -75,6 +75,17 @@ fn warned() -> End {
     end
 }
 
+/// A run that learns on its way how many futures it has.
+fn grown() -> End {
+    let end = Story::new(
+        "[[task]]\nname = \"list\"\ncall = \"echo\"\nargs = [[1, 2]]\n\
+         [[task]]\nname = \"t\"\ncall = \"echo\"\nmap = \"{{ tasks.list.result }}\"\n",
+    )
+    .run();
+    end.expect(0);
+    end
+}
+
 /// A run that is interrupted.
 fn interrupted() -> End {
     let story = Story::new("[[task]]\nname = \"t\"\nrun = [\"cat\", \"gate\"]\n");
@@ -114,8 +125,10 @@ fn every_event_and_every_field_is_explained() {
     let (everywhere, sections) = paper.split_once("\n## ").unwrap();
     let sections: BTreeMap<&str, &str> =
         sections.split("\n## ").filter_map(|section| section.split_once('\n')).collect();
-    let events: Vec<Value> =
-        [release(), warned(), interrupted()].into_iter().flat_map(|end| end.events).collect();
+    let events: Vec<Value> = [release(), warned(), grown(), interrupted()]
+        .into_iter()
+        .flat_map(|end| end.events)
+        .collect();
     let kinds: BTreeSet<&str> =
         events.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(kinds, sections.keys().copied().collect(), "all happen here, and all are explained");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use insta::assert_snapshot;
 use jobrun::Functions;
-use jobrun::compile::{Checked, Options, examine};
+use jobrun::compile::{Checked, Environment, Options, examine};
 use jobrun::diagnostic::{Faults, Severity, Source};
 use jobrun::lint::{self, Machine, lint};
 
@@ -41,7 +41,8 @@ impl Machine for Full {
 /// The warnings about a manifest that is valid.
 fn warnings(name: &str, text: &str, dir: &Path, machine: &dyn Machine) -> Faults {
     let source = Arc::new(Source::new(name, text));
-    let options = Options { dir: Some(dir.into()), ..Options::default() };
+    let environment = Environment::of_now([("PATH".into(), "/bin".into())]);
+    let options = Options { dir: Some(dir.into()), environment, ..Options::default() };
     let Checked { manifest, job, faults } = examine(&source, &Functions::builtin(), &options);
     let job = job.unwrap_or_else(|| panic!("{}", faults.render(false)));
     let mut found = lint(&manifest.unwrap(), &job, faults.sources(), machine);
@@ -290,6 +291,14 @@ fn all_vars_may_be_used_at_once() {
     let text = "vars = { a = 1 }\n[[task]]\nname = \"t\"\ncall = \"echo\"\n";
     assert_eq!(said(&format!("{text}args = [\"{{{{ vars }}}}\"]\n")), "");
     assert_eq!(said(&format!("{text}args = [\"{{{{ vars['a'] }}}}\"]\n")), "");
+}
+
+#[test]
+fn variables_that_are_not_set_here() {
+    insta::assert_snapshot!(said(
+        "env = { A = '{{ env.PTAH }}' }\n[[task]]\nname = 'a'\n\
+         run = ['echo', '{{ env.A }}', '{{ env.TOKEN | default(1) }}', 'as {{ env.TOKEN }}']\n"
+    ));
 }
 
 #[test]

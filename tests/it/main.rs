@@ -13,6 +13,7 @@ mod cli;
 mod compile;
 mod conformance;
 mod console;
+mod dataflow;
 mod differential;
 mod docs;
 mod embed;

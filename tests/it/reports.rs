@@ -200,6 +200,27 @@ fn the_critical_path_is_the_chain_that_ran_longest() {
 }
 
 #[test]
+fn the_critical_path_goes_from_a_follower_to_its_counterpart() {
+    let each = |task: &mut jobrun::graph::Task| task.each = Some(jobrun::id::TaskId(0));
+    let items = || vec![1.into(), 2.into()];
+    let mut run = Plan::new("chain")
+        .group("fetch", items(), None)
+        .group("parse", items(), None)
+        .with(each)
+        .task("join", &["parse"])
+        .run();
+    run.start("fetch[0]", 1, 0).start("fetch[1]", 2, 0);
+    run.succeed("fetch[0]", 10, 1).start("parse[0]", 1, 10);
+    run.succeed("fetch[1]", 15, 1).start("parse[1]", 2, 15).succeed("parse[1]", 17, 1);
+    run.group_returned("fetch", Because::AllCompleted, true);
+    run.succeed("parse[0]", 30, 1);
+    run.group_returned("parse", Because::AllCompleted, true);
+    run.start("join", 1, 30).succeed("join", 31, 1).finish(40);
+    // The slowest of both groups do not belong together.
+    assert_eq!(report(&run)["critical_path"], json!(["fetch[0]", "parse[0]", "join"]));
+}
+
+#[test]
 fn the_tail_of_an_output_is_its_last_two_kibibytes_as_text() {
     let captured =
         |bytes: &[u8]| Captured { bytes: bytes.len() as u64, kept: bytes.to_vec(), path: None };

@@ -24,7 +24,7 @@ const SECRETS: [(&str, &str); 6] = [
     ("TOKEN", "hunter2-Zq8vLw"),
     ("ODD", "a\"b\\c'd<e>&f g/h+\u{e9}%~"),
     ("KEY", "-----BEGIN KEY-----\nMIIBVQIBADANBg\nkqhkiG9w0BAQ/+\n-----END KEY-----\n"),
-    ("PIN", "90412667"),
+    ("PIN", "90417631267"),
     ("NAME", "gatehouse"),
     (
         "LONG",
@@ -239,7 +239,7 @@ map  = [{all}, {pin}, {token}]
 [[task]]
 name = "gatehouse"
 executor = "gatehouse"
-run  = "echo $((90412000 + 667)); yes no | head -n 40000; exit 4"
+run  = "echo $((90417631000 + 267)); yes no | head -n 40000; exit 4"
 [[task]]
 name  = "after-gatehouse"
 after = ["gatehouse"]
@@ -496,6 +496,47 @@ fn a_runner_of_github_is_told_each_line_first_and_only_by_a_run() {
 }
 
 #[test]
+fn a_secret_may_come_from_a_file_of_variables_or_from_env() {
+    let manifest = r#"
+        secrets  = ["FROM_FILE", "FROM_ENV", "FROM_BOTH"]
+        env_file = "secret.env"
+        env      = { FROM_ENV = "env-5ecret", FROM_BOTH = "both-{{ env.FROM_FILE }}" }
+        [[task]]
+        name = "t"
+        run  = 'echo "$FROM_FILE / $FROM_ENV / $FROM_BOTH"'
+        "#;
+    let end = Story::new(manifest).file("secret.env", "FROM_FILE=file-5ecret\n").run();
+    end.expect(0);
+    assert_eq!(end.result("t"), "*** / *** / ***");
+    let all = written(&end, &["secret.env", "job.toml"]);
+    assert!(all.iter().all(|(_, text)| !text.contains("5ecret")), "{all:#?}");
+}
+
+#[test]
+fn what_a_task_left_reaches_other_tasks_as_it_is_and_callbacks_covered() {
+    let manifest = r#"
+        secrets = ["TOKEN"]
+        [[task]]
+        name = "login"
+        run  = 'echo "$TOKEN"'
+        [[task]]
+        name = "use"
+        run  = 'test "$GIVEN" = "$TOKEN"'
+        env  = { GIVEN = "{{ tasks.login.result }}" }
+        [[task]]
+        name = "each"
+        each = "login"
+        run  = ["sh", "-c", 'test "$1" = "$TOKEN"', "sh", "{{ item }}"]
+        [[callback]]
+        on  = "job_done"
+        run = ["sh", "-c", 'echo "$1 $2" > told.txt', "sh", "{{ tasks.login.result }}", "{{ tasks.each.done[0].item }}"]
+        "#;
+    let end = Story::new(manifest).env("TOKEN", "a-5ecret").run();
+    end.expect(0);
+    assert_eq!(end.file("told.txt"), "*** ***\n");
+}
+
+#[test]
 fn a_value_that_is_too_short_is_said_and_shown() {
     let manifest =
         "secrets = [\"SHORT\", \"EMPTY\"]\n[[task]]\nname = \"t\"\nrun = ['echo', 'a pin: 123']";
@@ -548,8 +589,8 @@ fn secrets_that_overlap_are_covered_as_one() {
     assert_eq!(masker.text("<abcdefabcdef>"), "<******>");
     assert_eq!(masker.text("<abcde>"), "<abcde>");
     let number = |n: i64| masker_of_digits().value(&Value::from(n));
-    assert_eq!(number(90_412_667), Some("***".into()));
-    assert_eq!(number(90_412_668), None);
+    assert_eq!(number(90_417_631_267), Some("***".into()));
+    assert_eq!(number(90_417_631_268), None);
     assert!(!format!("{masker:?}").contains("abcdef"));
     assert!(Masker::new(["abc", ""]).is_none());
 }

@@ -137,7 +137,7 @@ fn a_name_that_is_not_there_is_named_with_its_place() {
     );
     assert_eq!(
         fault("{{ itme }}"),
-        ("there is no `itme` in templates; here they know vars".to_owned(), "itme")
+        ("there is no `itme` in templates; here they know vars, env, job, run".to_owned(), "itme")
     );
     let (message, place) = fault("{{ item.x }}");
     assert_eq!(place, "item.x");
@@ -145,12 +145,42 @@ fn a_name_that_is_not_there_is_named_with_its_place() {
     let (message, place) = fault("{{ future.name }}");
     assert_eq!(place, "future.name");
     assert!(message.starts_with("`future` has no value here"), "{message}");
-    for name in ["tasks.a.result", "matrix.os", "parent", "env.HOME", "job.name", "run.id"] {
+    for name in ["tasks.a.result", "matrix.os", "parent"] {
         let text = format!("{{{{ {name} }}}}");
         let (message, place) = fault(&text);
-        assert!(message.ends_with("in templates is not supported yet"), "{message}");
+        let root = name.split('.').next().unwrap();
+        assert!(message.starts_with(&format!("`{root}` has no value here")), "{message}");
         assert_eq!(place, name);
     }
+    for (name, message) in [
+        ("job.nme", "`job` has no `nme`; did you mean `job.name`?"),
+        ("run.number", "`run` has no `number`, but: id, started_at"),
+    ] {
+        let text = format!("{{{{ {name} }}}}");
+        assert_eq!(fault(&text), (message.to_owned(), name));
+    }
+}
+
+#[test]
+fn a_slice_uses_the_names_of_what_it_slices() {
+    let item = map(&[("list", Value::from(vec![1, 2, 3]))]);
+    for (text, value) in [
+        ("{{ item.list[:2] }}", vec![1, 2]),
+        ("{{ item.list[1:] }}", vec![2, 3]),
+        ("{{ (item.list | reverse | list)[:vars.count - 1] }}", vec![3, 2]),
+        ("{{ item['list'][::2] }}", vec![1, 3]),
+    ] {
+        assert_eq!(value_for(text, &item), Value::from(value), "{text}");
+    }
+    assert_eq!(fault("{{ itme[:2] }}").1, "itme");
+    assert_eq!(fault("{{ tasks[:2] }}").1, "tasks");
+    assert_eq!(fault("{{ vars.regoin[1:] }}").1, "vars.regoin");
+    assert_eq!(
+        value_for("{{ range(5)[:2] if true is not none else [] }}", &item),
+        vec![0, 1].into()
+    );
+    assert_eq!(value_for("{{ vars.region[1:] | replace('u', 'x') }}", &item), "x".into());
+    assert!(find("echo {{ item[:2] }}").is_some());
 }
 
 #[test]

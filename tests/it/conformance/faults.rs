@@ -82,15 +82,16 @@ fn a_value_can_never_become_code() {
 }
 
 #[test]
-fn what_is_not_supported_yet_is_said_and_never_passed_over() {
-    for keys in [
-        "each = \"good\"",
-        "if = \"{{ vars.x }}\"",
-        "map = \"{{ tasks.good.result }}\"",
-        "args = [\"{{ tasks.good.result }}\"]",
+fn what_flows_between_tasks_is_checked_before_anything_runs() {
+    for (keys, said) in [
+        ("each = \"goood\"", "did you mean `good`?"),
+        ("if = \"{{ vars.x }}\"", "`x` is not among `vars`"),
+        ("if = \"yes\"", "`if` must be one expression"),
+        ("map = \"{{ tasks.good.results }}\"", "write `tasks.good.result`"),
+        ("args = [\"{{ tasks.bad.result }}\"]", "there is no task `bad`"),
     ] {
         let end = refused(&format!("[[task]]\nname = \"t\"\ncall = \"echo\"\n{keys}"));
-        end.says("not supported yet");
+        end.says(said).says("job.toml:4:");
     }
 }
 
