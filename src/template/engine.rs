@@ -19,8 +19,8 @@ const MAX_LENGTH: usize = 16 * 1024;
 /// The most tokens of an expression. The engine recurses into chains of operators without a bound
 /// of its own; this one keeps it far from the end of any stack.
 const MAX_TOKENS: usize = 800;
-/// What one evaluation may cost: steps, and bytes and elements that it makes.
-const FUEL: u64 = 16 * 1024 * 1024;
+/// What one evaluation may cost: steps, and what it makes, of which 64 bytes cost as much as a step.
+const FUEL: u64 = 4 * 1024 * 1024;
 /// The most values and bytes of what an expression yields.
 const MAX_SIZE: usize = 2 * 1024 * 1024;
 /// How deep a value that an expression yields may be nested.

@@ -195,16 +195,19 @@ fn what_an_expression_makes_is_bounded() {
         "[1] * 10**9",
         "([[1] * 1000] * 1000) * 1000",
         "'%0999999999d' | format(1)",
-        "'a' | indent(10**9)",
         "10**10**10",
         "('a' * 10**6) | replace('a', 'b' * 10**6)",
         "range(90000) | join('a' * 10**6)",
         "[1] | batch(10**9, 0) | list",
         "[1] | slice(10**9, 0) | list",
         "1 // 0",
-        "'abc'[::-9223372036854775807 - 1] // 1",
     ] {
         refused(&echo(&format!("{{{{ {expression} }}}}")), "error[template]");
+    }
+    for expression in ["'abc'[::-9223372036854775807 - 1]", "'a' | indent(10**9)"] {
+        let manifest = echo(&format!("{{{{ {expression} }}}}"));
+        let end = bounded(&["check", "job.toml"], &manifest);
+        assert!(matches!(end.code, 0 | 2), "{expression}: {}", end.stderr);
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
 mod admission;
+mod agreement;
 mod bind;
 mod bombs;
 mod builtins;
@@ -34,3 +35,4 @@ mod supervise;
 mod template;
 mod tidy;
 mod told;
+mod workloads;
