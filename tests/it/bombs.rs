@@ -7,6 +7,8 @@ use crate::story::{End, Story};
 
 /// Deeper than any stack, and more than anything that is not linear gets through.
 const MANY: usize = 100_000;
+/// So long are chains of tasks; shorter where nothing is optimized, which takes its time.
+const LONG: usize = if cfg!(debug_assertions) { 20_000 } else { MANY };
 /// More than these need, far less than they could ask for.
 const MEMORY: &str = "ulimit -v 4000000; exec \"$@\"";
 
@@ -41,7 +43,7 @@ fn echo(text: &str) -> String {
 /// Many tasks, with a line for each but the first.
 fn tasks(first: &str, line: impl Fn(usize) -> String) -> String {
     let mut text = String::new();
-    for index in 0..MANY {
+    for index in 0..LONG {
         let line = if index == 0 { first.to_owned() } else { line(index) };
         let _ = writeln!(text, "[[task]]\nname = 't{index}'\ncall = 'echo'\n{line}");
     }
@@ -86,7 +88,7 @@ fn long_chains_are_jobs() {
     accepted(&tasks("map = [1, 2]", |i| format!("each = 't{}'", i - 1)));
     accepted(&tasks("args = [1]", |i| format!("args = ['{{{{ tasks.t{}.result }}}}']", i - 1)));
     // The other way round, so that what comes first in the order of time is written last.
-    let last = MANY - 1;
+    let last = LONG - 1;
     let next = |i| {
         if i == last { "map = [1, 2]".to_owned() } else { format!("each = 't{}'", i + 1) }
     };
@@ -95,7 +97,7 @@ fn long_chains_are_jobs() {
 
 #[test]
 fn long_circles_are_refused() {
-    let next = |i| (i + 1) % MANY;
+    let next = |i| (i + 1) % LONG;
     refused(
         &tasks("args = [1]\nafter = ['t1']", |i| format!("args = [1]\nafter = ['t{}']", next(i))),
         "error[cycle]",
@@ -106,12 +108,16 @@ fn long_circles_are_refused() {
 #[test]
 fn a_long_chain_runs_to_its_end() {
     let manifest = tasks("args = [1]", |i| format!("args = [1]\nafter = ['t{}']", i - 1));
-    bounded(&["job.toml", "--output", "none"], &manifest).expect(0).says("100000 succeeded");
+    bounded(&["job.toml", "--output", "none"], &manifest)
+        .expect(0)
+        .says(&format!("{LONG} succeeded"));
     let manifest = tasks("call = 'fail'\nargs = [1]", |i| {
         format!("args = ['{{{{ tasks.t{}.result }}}}']", i - 1)
     });
     let manifest = manifest.replacen("call = 'echo'\n", "", 1);
-    bounded(&["job.toml", "--output", "none"], &manifest).expect(1).says("99999 cancelled");
+    bounded(&["job.toml", "--output", "none"], &manifest)
+        .expect(1)
+        .says(&format!("{} cancelled", LONG - 1));
 }
 
 #[test]
