@@ -58,10 +58,15 @@ pub struct Note {
     pub label: String,
 }
 
-/// What is wrong with some texts, collected.
+/// So many are kept. Whoever is wrong so often is so everywhere.
+const MAX_KEPT: usize = 100_000;
+
+/// What is wrong with some texts, collected: all of it, up to 100,000 times.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     list: Vec<Diagnostic>,
+    /// How many more there were, which nobody would read.
+    dropped: usize,
     /// The texts that their places are in.
     sources: Sources,
 }
@@ -248,7 +253,7 @@ impl Faults {
 
     /// None yet, of what is written in these texts.
     pub fn of(sources: impl Into<Sources>) -> Self {
-        Self { list: Vec::new(), sources: sources.into() }
+        Self { sources: sources.into(), ..Self::default() }
     }
 
     /// The texts that their places are in.
@@ -258,12 +263,19 @@ impl Faults {
 
     /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.list.push(diagnostic);
+        // However many warnings there were, the first error counts.
+        let first = || diagnostic.severity == Severity::Error && !self.has_errors();
+        if self.list.len() < MAX_KEPT || first() {
+            self.list.push(diagnostic);
+        } else {
+            self.dropped += 1;
+        }
     }
 
     /// Adds all of `other`, whose places are in the texts of this one.
     pub fn append(&mut self, other: Self) {
-        self.list.extend(other.list);
+        self.dropped += other.dropped;
+        other.list.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }
 
     /// Whether anything is wrong, rather than most likely not meant.
@@ -283,7 +295,7 @@ impl Faults {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.list.len() + self.dropped
     }
 
     /// All of them, in the order in which they are kept.

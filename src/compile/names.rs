@@ -114,15 +114,20 @@ impl<'a> Names<'a> {
             return Found::One(*id);
         }
         let Some(glob) = glob(pattern) else { return Found::Unknown };
-        // Up to the first wildcard a name and the glob must be the same.
-        let prefix = &pattern[..pattern.find(['*', '?']).unwrap_or(pattern.len())];
-        let sorted = self.sorted();
-        let start = sorted.partition_point(|(name, _)| *name < prefix);
-        let alike = sorted[start..].iter().take_while(|(name, _)| name.starts_with(prefix));
+        let alike = self.alike(pattern).iter();
         let mut found: Vec<_> =
             alike.filter(|(name, _)| glob.is_match(name)).map(|(_, id)| *id).collect();
         found.sort_unstable();
         Found::Several(found)
+    }
+
+    /// The names that a glob may match: up to its first wildcard they are the same.
+    fn alike(&self, pattern: &str) -> &[(&'a str, TaskId)] {
+        let prefix = &pattern[..pattern.find(['*', '?']).unwrap_or(pattern.len())];
+        let sorted = self.sorted();
+        let start = sorted.partition_point(|(name, _)| *name < prefix);
+        let count = sorted[start..].partition_point(|(name, _)| name.starts_with(prefix));
+        &sorted[start..start + count]
     }
 
     /// Says that no task is meant by `pattern`, unless that may only follow from another fault.
@@ -164,7 +169,7 @@ impl<'a> Names<'a> {
                 continue;
             }
             let several = globs.meaning(self, context, pattern);
-            if several.iter().all(|other| *other == id) {
+            if several.iter().all(|other| *other == id) && !globs.are_too_many() {
                 self.report_unknown(context, pattern, pattern.range());
             }
             for other in several.iter().filter(|other| **other != id) {
@@ -205,11 +210,16 @@ pub(super) struct Globs {
     meanings: HashMap<String, Rc<[TaskId]>>,
     /// For each task the last one that was found to be after it, so that it is so once.
     last: Vec<Option<TaskId>>,
+    /// How many names globs were held against.
+    looks: usize,
 }
+
+/// Globs are held against so many names in all: each takes its time, and there may be many of both.
+const MAX_LOOKS: usize = 10_000_000;
 
 impl Globs {
     pub fn new(tasks: usize) -> Self {
-        Self { meanings: HashMap::new(), last: vec![None; tasks] }
+        Self { meanings: HashMap::new(), last: vec![None; tasks], looks: 0 }
     }
 
     /// Adds a task to the list of those that `after` is after, unless it is there.
@@ -221,9 +231,18 @@ impl Globs {
         }
     }
 
+    /// Whether finding out what all globs mean would take too long.
+    pub fn are_too_many(&self) -> bool {
+        self.looks > MAX_LOOKS
+    }
+
     fn meaning(&mut self, names: &Names<'_>, context: &Context<'_>, glob: &str) -> Rc<[TaskId]> {
         if let Some(known) = self.meanings.get(glob) {
             return Rc::clone(known);
+        }
+        self.looks += names.alike(glob).len();
+        if self.are_too_many() {
+            return Rc::default();
         }
         let found = ids(names.find(glob)).into_iter();
         let meaning: Rc<[TaskId]> = found.filter(|id| can_be_globbed(context, *id)).collect();
@@ -240,10 +259,13 @@ fn can_be_globbed(context: &Context<'_>, id: TaskId) -> bool {
     when.is_none_or(|when| when.value == When::Success)
 }
 
+/// The longest glob, in bytes: of what is longer, the matcher would be large and slow.
+const MAX_GLOB: usize = 1000;
+
 /// The matcher of a glob; `None` for a name, and for what could match no name.
 fn glob(pattern: &str) -> Option<GlobMatcher> {
     let legal = |c: char| is_name_character(c) || matches!(c, '*' | '?');
-    if !pattern.contains(['*', '?']) || !pattern.chars().all(legal) {
+    if !pattern.contains(['*', '?']) || !pattern.chars().all(legal) || pattern.len() > MAX_GLOB {
         return None;
     }
     // `**` has a meaning of its own for paths, which names are not.

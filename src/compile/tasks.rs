@@ -85,6 +85,14 @@ pub(super) fn compile(
         compiled.push(done);
     }
     settle_sizes(&mut compiled);
+    if globs.are_too_many() {
+        let message = "finding out which tasks the globs of `after` mean would take too long";
+        let fault = Diagnostic::error("too-many-edges", message);
+        context.fault(fault.hint(
+            "begin globs with the letters that names begin with, or put one task in between that is \
+             `after` the many",
+        ));
+    }
     if edges > MAX_EDGES {
         // Nobody looks for cycles among so many.
         for task in &mut compiled {

@@ -60,7 +60,7 @@ pub enum Size {
         /// The `wait` of the task, if it has one.
         wait: Option<Wait>,
     },
-    /// A mapped task whose members are not known before it runs: see [`Graph::grow`].
+    /// A mapped task whose members are not known before it runs: see [`Graph::grow`](crate::graph::Graph::grow).
     Open {
         /// The `wait` of the task, if it has one.
         wait: Option<Wait>,

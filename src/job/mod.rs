@@ -70,7 +70,7 @@ pub struct Included {
 /// A line of one of the files of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The file: 0 for the manifest, and from 1 on those in [`Origin::included`].
+    /// The file: 0 for the manifest, and from 1 on those in [`included`](field@Origin::included).
     pub file: u32,
     /// The line, counted from 1; 0 for nowhere.
     pub line: u32,

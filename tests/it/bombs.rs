@@ -127,6 +127,18 @@ fn tasks_that_are_all_after_all_have_too_many_edges() {
 }
 
 #[test]
+fn many_globs_are_not_tried_on_many_names() {
+    refused(&tasks("args = [1]", |i| format!("args = [1]\nafter = ['*{i}*']")), "too-many-edges");
+    let name = "a".repeat(5000);
+    let mut names = String::new();
+    for index in 0..100 {
+        let _ = writeln!(names, "[[task]]\nname = '{name}{index}'\ncall = 'echo'\nargs = [1]");
+    }
+    let glob = "*a".repeat(2000);
+    refused(&format!("{names}{CALL}args = [1]\nafter = ['{glob}b']\n"), "there is no task");
+}
+
+#[test]
 fn stars_are_not_tried_one_by_one() {
     let name = "a".repeat(200);
     let glob = "*a".repeat(100);
