@@ -180,7 +180,8 @@ fn read(
     });
     // What the environment here has not got, that of the run may have.
     let complete = Names { env: Variables { complete: true, ..names.env }, ..names };
-    let unset = (!names.env.complete).then(|| Template::parse(text, &complete).err()).flatten();
+    let may_be_unset = !names.env.complete && text.contains("env");
+    let unset = may_be_unset.then(|| Template::parse(text, &complete).err()).flatten();
     match template {
         Ok(template) => {
             if let Some(error) = unset {

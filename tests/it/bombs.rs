@@ -8,7 +8,7 @@ use crate::story::{End, Story};
 /// Deeper than any stack, and more than anything that is not linear gets through.
 const MANY: usize = 100_000;
 /// So long are chains of tasks; shorter where nothing is optimized, which takes its time.
-const LONG: usize = if cfg!(debug_assertions) { 20_000 } else { MANY };
+const LONG: usize = if cfg!(debug_assertions) { 12_000 } else { MANY };
 /// More than these need, far less than they could ask for.
 const MEMORY: &str = "ulimit -v 4000000; exec \"$@\"";
 
