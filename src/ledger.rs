@@ -127,8 +127,9 @@ pub struct Ledger {
     pub completion: Vec<NodeId>,
     /// How each group's wait returned, by task.
     pub groups: Vec<Option<Return>>,
-    /// The members that were not done when each group's wait returned, and where they stood, by task.
-    pub unfinished: Vec<Box<[(NodeId, State)]>>,
+    /// The members that were not done when a group's wait returned, and where they stood. Most groups have
+    /// none.
+    unfinished: HashMap<TaskId, Box<[(NodeId, State)]>>,
     /// How the job's wait returned.
     pub returned: Option<JobReturn>,
     /// The callbacks that ended, in that order.
@@ -151,7 +152,7 @@ impl Ledger {
             secret_results: HashMap::new(),
             completion: Vec::new(),
             groups: vec![None; graph.tasks().len()],
-            unfinished: vec![Box::default(); graph.tasks().len()],
+            unfinished: HashMap::new(),
             returned: None,
             callbacks: Vec::new(),
             peak_running: vec![0; graph.executors().len()],
@@ -191,14 +192,17 @@ impl Ledger {
     /// A group's wait has returned.
     pub fn group_returned(&mut self, graph: &Graph, task: TaskId, how: Return) {
         let stood = graph.members(task).map(|node| (NodeId(node), self.record(NodeId(node)).state));
-        self.unfinished[task.index()] = stood.filter(|(_, state)| !state.is_done()).collect();
+        let unfinished: Box<[_]> = stood.filter(|(_, state)| !state.is_done()).collect();
+        if !unfinished.is_empty() {
+            self.unfinished.insert(task, unfinished);
+        }
         self.groups[task.index()] = Some(how);
     }
 
     /// The members that were not done when a group's wait returned, and where they stood, in
     /// submission order.
     pub fn unfinished(&self, task: TaskId) -> &[(NodeId, State)] {
-        &self.unfinished[task.index()]
+        self.unfinished.get(&task).map_or(&[], |unfinished| unfinished)
     }
 
     /// How a group's wait returned, if it has.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::graph::Graph;
 use crate::id::{NodeId, TaskId};
 use crate::ledger::{Ledger, Record};
-use crate::outcome::{Cause, Return, State};
+use crate::outcome::{Return, State};
 use crate::time::Time;
 
 /// How many futures there are, and how many of them stand where.
@@ -181,32 +181,16 @@ fn slowest_member(
     task: TaskId,
     length: impl Fn(NodeId) -> Duration,
 ) -> Option<NodeId> {
-    let opened = group_opened(graph, ledger, task).unwrap_or(Time(u64::MAX));
-    let members = graph.members(task).map(NodeId);
-    members
-        .filter(|&node| ledger.record(node).attempts > 0 && ledger.record(node).ended <= opened)
-        .min_by_key(|&node| (Reverse(length(node)), node))
-}
-
-/// When a group's wait returned, as far as its members tell: its clock started when the first of
-/// them became ready. `None` if it has not returned or nothing in it ran.
-fn group_opened(graph: &Graph, ledger: &Ledger, task: TaskId) -> Option<Time> {
-    let after = ledger.group(task)?.after;
-    let members = graph.members(task).map(|node| ledger.record(NodeId(node)));
-    let ready = members.filter(|record| record.attempts > 0).map(|record| record.ready).min()?;
-    Some(ready.after(after))
+    let unfinished = ledger.unfinished(task);
+    let in_time = |node: &NodeId| unfinished.binary_search_by_key(node, |(it, _)| *it).is_err();
+    let members = graph.members(task).map(NodeId).filter(in_time);
+    let ran = members.filter(|&node| ledger.record(node).attempts > 0);
+    ran.min_by_key(|&node| (Reverse(length(node)), node))
 }
 
 /// How many members of a group were not done when its wait returned, and how many it has.
 pub fn unfinished_in_group(graph: &Graph, ledger: &Ledger, task: TaskId) -> (u32, u32) {
-    let opened = group_opened(graph, ledger, task).unwrap_or_default();
-    let stopped = Some(Cause::Wait(graph.gate(task)));
-    let members = graph.members(task);
-    let all = members.len() as u32;
-    let done = members.map(|node| ledger.record(NodeId(node))).filter(|record| {
-        record.state.is_done() && record.ended <= opened && record.cause() != stopped
-    });
-    (all - done.count() as u32, all)
+    (ledger.unfinished(task).len() as u32, graph.members(task).len() as u32)
 }
 
 /// For each node, whether it was done when the job's wait returned; if it did not, whether it is

@@ -264,8 +264,11 @@ impl Graph {
 
     /// The number of nodes, gates included, that there are by now.
     pub fn node_count(&self) -> usize {
-        let grown = self.grown.values().filter_map(OnceLock::get).map(|members| members.end);
-        grown.max().map_or(self.task_of.len(), |end| end as usize)
+        let added = self.segments.partition_point(|segment| segment.get().is_some());
+        match self.segments[..added].last().and_then(OnceLock::get) {
+            Some((_, task)) => self.members(*task).end as usize,
+            None => self.task_of.len(),
+        }
     }
 
     /// The number of futures that are known by now.

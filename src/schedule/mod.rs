@@ -157,7 +157,7 @@ impl<'g> Schedule<'g> {
     pub fn expanded(&mut self, now: Time, task: TaskId) {
         self.now = now;
         for task in self.plan.graph.growing_with(task) {
-            self.admit(task, Self::receive);
+            self.admit(task, Self::decide);
         }
         self.conclude();
     }
@@ -169,7 +169,7 @@ impl<'g> Schedule<'g> {
             if place == 0 {
                 self.admit(task, |this, node| this.settle_by_itself(node, State::Failed));
             } else {
-                self.admit(task, Self::receive);
+                self.admit(task, Self::decide);
             }
         }
         self.conclude();

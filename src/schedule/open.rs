@@ -22,7 +22,8 @@ impl Schedule<'_> {
         let members = self.plan.graph.members(task);
         let Node { missing, marks, .. } = self.nodes[gate_node.index()];
         let harmed = if marks.has(Marks::HARMED) { Marks::HARMED } else { Marks::NONE };
-        self.nodes.resize(members.end as usize, Node::new(missing, harmed));
+        let count = self.nodes.len() + members.len();
+        self.nodes.resize(count, Node::new(missing, harmed));
         self.open += members.len();
         self.make_known(gate_node, members.len() as u32);
         let doom = self.groups[gate].doom.take();
@@ -45,10 +46,6 @@ impl Schedule<'_> {
                 None => {}
             }
         }
-    }
-
-    pub(super) fn receive(&mut self, node: NodeId) {
-        self.decide(node);
     }
 
     /// A group that is still open gets no members.
