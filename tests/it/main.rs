@@ -26,6 +26,7 @@ mod guard;
 mod include;
 mod lint;
 mod manifest;
+mod promises;
 mod reports;
 mod schedule;
 mod secrets;

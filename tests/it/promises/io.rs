@@ -1,0 +1,1 @@
+//! Promises about jobrun's own reading and writing.

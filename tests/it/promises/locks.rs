@@ -1,0 +1,1 @@
+//! Promises about two runs at once, and the files of a run.

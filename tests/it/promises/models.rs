@@ -1,0 +1,1 @@
+//! Promises about the whole, under a virtual clock and across threads.

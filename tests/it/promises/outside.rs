@@ -1,0 +1,1 @@
+//! Promises about callbacks, webhooks, and hostile values.

@@ -1,0 +1,1 @@
+//! Promises about a system that is short of something.

@@ -1,0 +1,1 @@
+//! Promises about the process tree: guard, runner, and whatever children become.
