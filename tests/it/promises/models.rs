@@ -85,7 +85,8 @@ fn f68_a_panic_around_a_callback_is_an_error_of_the_callback() {
 
 #[test]
 fn f68_a_runner_that_aborts_leaves_nothing_behind() {
-    let manifest = BESIDE_A_CHILD.replace("run  = \"cat gate\"", "call = \"abort\"\nafter = [\"w\"]");
+    let manifest =
+        BESIDE_A_CHILD.replace("run  = \"cat gate\"", "call = \"abort\"\nafter = [\"w\"]");
     let manifest = format!("{manifest}\n[[task]]\nname = \"w\"\nrun  = \"cat gate\"\n");
     let story = Story::new(&manifest).program(example("misbehaves"));
     story.gate("gate");
