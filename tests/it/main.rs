@@ -26,6 +26,7 @@ mod guard;
 mod include;
 mod lint;
 mod manifest;
+mod models;
 mod promises;
 mod reports;
 mod schedule;

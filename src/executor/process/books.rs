@@ -1,6 +1,7 @@
 //! What a slot has to tell: notices for the driver and attempts for the queue, kept until both can
 //! be told at once. Knows nothing of workers.
 
+use std::mem;
 use std::time::Duration;
 
 use crate::executor::pool::{Attempt, Executor};
@@ -28,10 +29,17 @@ impl Books {
     }
 
     /// An attempt began.
-    pub(super) fn started(&mut self, attempt: &Attempt, at: Time) {
-        if attempt.announce {
+    pub(super) fn started(&mut self, flight: &mut Flight, at: Time) {
+        if flight.attempt.announce {
+            self.announce(flight, at);
+        }
+    }
+
+    /// Tells of a start, once.
+    fn announce(&mut self, flight: &mut Flight, at: Time) {
+        if !mem::replace(&mut flight.announced, true) {
             let worker = self.number.unwrap_or_default();
-            let Attempt { node, number: attempt, .. } = *attempt;
+            let Attempt { node, number: attempt, .. } = flight.attempt;
             self.notices.push(Notice::Started { node, attempt, worker, at });
         }
     }
@@ -51,6 +59,8 @@ impl Books {
             self.warn(format!("the output of {} is not kept as a whole: {error}", name()));
         }
         if live {
+            // It is read before what the worker says of its start, and nobody may want to hear of that.
+            self.announce(flight, flight.started.unwrap_or(flight.sent));
             let (stream, bytes) = (Stream::Stderr, bytes.into());
             self.notices.push(Notice::Output { node, stream, bytes });
         }

@@ -50,6 +50,8 @@ pub(super) struct Flight {
     pub(super) stop: Option<Stop>,
     pub(super) errors: Capture,
     pub(super) wrote: bool,
+    /// Whether the driver was told that it started.
+    pub(super) announced: bool,
 }
 
 impl Flight {
@@ -64,6 +66,7 @@ impl Flight {
             stop: None,
             errors: Capture::default(),
             wrote: false,
+            announced: false,
         }
     }
 

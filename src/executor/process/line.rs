@@ -206,13 +206,13 @@ impl Line {
                 worker: self.books.number.unwrap_or_default(),
                 call: Cow::Borrowed(&attempt.call),
             });
-            let flight = Flight::new(attempt, self.last_id, ahead, sent);
+            let mut flight = Flight::new(attempt, self.last_id, ahead, sent);
             match said {
                 Ok(()) => {
                     worker.calls += 1;
                     if !ahead {
                         // It starts at once. To hear that from the worker would cost a round trip.
-                        self.books.started(&flight.attempt, sent);
+                        self.books.started(&mut flight, sent);
                     }
                     self.flights.push_back(flight);
                 }
@@ -384,7 +384,7 @@ impl Line {
                 }
                 let at = at.max(flight.sent);
                 flight.started = Some(at);
-                self.books.started(&flight.attempt, at);
+                self.books.started(flight, at);
             }
             (Stage::Serving, FromWorker::Done { id, started, ended, result }) => {
                 if !first(&mut self.flights, id)?.has_started() {

@@ -146,7 +146,7 @@ impl Bench {
         let local = Local::new(settings, Inbox::default());
         // One that has a timeout is alone on its worker.
         let timeout = (!self.ahead).then_some(Duration::from_hours(1));
-        Open { local, files, timeout }
+        Open { local, files, timeout, announce: true }
     }
 }
 
@@ -154,6 +154,8 @@ pub(super) struct Open {
     pub(super) local: Local,
     pub(super) files: TempDir,
     timeout: Option<Duration>,
+    /// Whether starts are to be told of.
+    pub(super) announce: bool,
 }
 
 impl Open {
@@ -173,7 +175,7 @@ impl Open {
             work,
             timeout: self.timeout,
             grace: Duration::ZERO,
-            announce: true,
+            announce: self.announce,
             live: true,
             span: tracing::Span::none(),
         });
@@ -246,6 +248,7 @@ impl Told {
             Notice::Warning(message) => self.warnings.push(message),
             Notice::Output { node, stream, bytes } => {
                 assert_eq!(stream, Stream::Stderr);
+                assert!(self.started.contains(&node.0), "it writes before it starts");
                 self.output.entry(node.0).or_default().extend_from_slice(&bytes);
             }
             other => panic!("{other:?}"),
