@@ -23,6 +23,7 @@ mod faults;
 mod files;
 mod formats;
 mod guard;
+mod inbox;
 mod include;
 mod lint;
 mod manifest;

@@ -4,6 +4,7 @@
 
 mod dice;
 mod plan;
+mod stories;
 mod witness;
 mod world;
 
