@@ -31,10 +31,11 @@ impl Target {
     /// # Errors
     /// What went wrong, with the path.
     pub fn write(&self, body: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-        match self {
+        let written = match self {
             Self::Stdout => fill(io::stdout().lock(), body).map(drop),
-            Self::File(path) => write_file(path, body).map_err(|error| at(path, &error)),
-        }
+            Self::File(path) => write_file(path, body),
+        };
+        written.map_err(|error| self.blame(&error))
     }
 
     /// Opens it to be written piece by piece, from the start.
@@ -44,8 +45,17 @@ impl Target {
     pub fn open(&self) -> io::Result<Pieces> {
         match self {
             Self::Stdout => Ok(Pieces::new(Box::new(io::stdout()))),
-            Self::File(path) => open_file(path).map_err(|error| at(path, &error)),
+            Self::File(path) => open_file(path).map_err(|error| self.blame(&error)),
         }
+    }
+
+    /// An error with where it happened.
+    fn blame(&self, error: &io::Error) -> io::Error {
+        let place = match self {
+            Self::Stdout => "standard output".into(),
+            Self::File(path) => path.display().to_string(),
+        };
+        io::Error::new(error.kind(), format!("{place}: {error}"))
     }
 }
 
@@ -203,8 +213,4 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     let hash = blake3::hash(name.as_encoded_bytes()).to_hex();
     let hidden = format!(".jobrun-{}-{}.tmp", std::process::id(), &hash[..16]);
     Ok(path.with_file_name(hidden))
-}
-
-fn at(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

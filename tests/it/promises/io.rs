@@ -120,7 +120,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 #[track_caller]
 fn no_half_files(end: &End) {
     let names = names_in(&end.path("."));
-    assert!(!names.iter().any(|name| name.ends_with(".tmp")), "{names:?}");
+    assert!(!names.iter().any(|name| name.starts_with(".jobrun-")), "{names:?}");
 }
 
 /// What the task `large` wrote could not be kept, and that is said.

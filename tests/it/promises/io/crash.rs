@@ -63,7 +63,7 @@ fn f35_what_a_crash_left_does_not_disturb_the_next_run() {
     crate::promises::kept(&end, 0);
     assert_eq!(end.file("first"), "137\n");
     assert_eq!(end.report["counts"]["succeeded"], 3);
-    let left = names_in(&end.path(".")).into_iter().filter(|name| name.ends_with(".tmp"));
+    let left = names_in(&end.path(".")).into_iter().filter(|name| name.starts_with(".jobrun-"));
     assert_eq!(left.count(), 1);
     assert!(fs::read(end.path("report.json")).unwrap().ends_with(b"}\n"));
 }

@@ -63,7 +63,11 @@ fn f10_children_that_do_not_read_what_they_are_given_harm_nobody() {
 fn f11_a_full_device_is_said_and_ends_with_4() {
     for (arguments, into, said) in [
         (&[][..], ">/dev/full", "cannot write to standard output"),
-        (&["--results"], ">/dev/full", "the results could not be written"),
+        (
+            &["--results"],
+            ">/dev/full",
+            "the results could not be written: standard output: No space",
+        ),
         (&["--report=junit=-"], ">/dev/full", "the junit report could not be written"),
         (&["--report=html=/dev/full"], "", "the html report could not be written: /dev/full"),
         (&["--output=live"], ">/dev/full", "cannot write to standard output"),
