@@ -155,10 +155,12 @@ fn kind_of_v4(address: Ipv4Addr) -> Option<&'static str> {
         [100, 64..=127, ..] => "shared",
         [224..=239, ..] => "multicast",
         // For protocols, documents, benchmarks, and the future.
-        [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18 | 19, ..] | [198, 51, 100, _] => {
-            "reserved"
-        }
-        [203, 0, 113, _] | [240..=255, ..] => "reserved",
+        [192, 0, 0 | 2, _]
+        | [192, 88, 99, _]
+        | [198, 18 | 19, ..]
+        | [198, 51, 100, _]
+        | [203, 0, 113, _]
+        | [240..=255, ..] => "reserved",
         _ => return None,
     })
 }
@@ -181,10 +183,12 @@ fn kind_of_v6(address: Ipv6Addr) -> Option<&'static str> {
 /// by way of a translator (NAT64) or a tunnel (6to4).
 fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(address) = address else { return None };
-    let (high, low) = match address.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => (high, low),
-        [0x2002, high, low, ..] => (high, low),
-        _ => return None,
-    };
-    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => {
+            Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => None,
+    }
 }
