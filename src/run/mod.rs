@@ -3,6 +3,7 @@
 mod cover;
 mod driver;
 mod pace;
+mod remarks;
 pub mod secrets;
 
 use std::io;
