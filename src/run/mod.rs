@@ -4,6 +4,7 @@ mod audience;
 mod cover;
 mod driver;
 mod pace;
+mod remarks;
 pub mod secrets;
 
 use std::io;
