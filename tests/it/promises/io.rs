@@ -126,6 +126,6 @@ fn no_half_files(end: &End) {
 /// What the task `large` wrote could not be kept, and that is said.
 #[track_caller]
 fn output_is_lost(end: &End) {
-    kept(end, end.code);
-    end.says("large").says("cannot keep all of its stdout");
+    kept(end, 4);
+    end.says("large").says("error: output of tasks is lost");
 }
