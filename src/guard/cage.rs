@@ -9,7 +9,7 @@ use rustix::process::{Pid, WaitOptions};
 
 use super::cgroup::Cgroup;
 use super::keeper::Keeper;
-use super::{clone, sys};
+use super::{birth, sys};
 
 /// How long the guard waits for the last process to go. After that the keeper goes on waiting.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -52,7 +52,7 @@ impl Cage {
     /// When the system refuses. A child may be in the cage all the same; it is killed with it.
     pub(crate) fn fork(&self) -> io::Result<Option<Pid>> {
         let (read, write) = io::pipe()?;
-        let Some(between) = clone::into_cgroup(self.cgroup.folder())? else {
+        let Some(between) = birth::into_cgroup(self.cgroup.folder())? else {
             return match sys::fork() {
                 Ok(None) => Ok(None),
                 Ok(Some(child)) => sys::exit_now(tell(write, child)),

@@ -14,8 +14,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, chdir, kill_process, setsid};
 
+use super::birth;
 use super::cgroup::Cgroup;
-use super::clone;
 use super::sys::{self, Mask};
 
 /// How long a runner whose guard was killed may take to end everything itself. It knows of those that
@@ -42,7 +42,7 @@ impl Keeper {
     ) -> std::io::Result<Self> {
         // One that is stopped before it has left the terminal's group would stay so.
         let before = Mask::of_all().block();
-        let pid = match clone::unseen() {
+        let pid = match birth::unseen() {
             Ok(None) => keep(cgroup, guard, runner),
             Ok(Some(pid)) => Ok(Self(pid)),
             Err(error) => Err(error),
@@ -89,7 +89,7 @@ fn wait_for(descriptor: BorrowedFd<'_>, event: PollFlags, patience: Option<Durat
 fn close_all_but(mut kept: [RawFd; 3]) {
     kept.sort_unstable();
     let mut first = 0;
-    for last in kept.map(|fd| fd.cast_unsigned()).into_iter().chain([u32::MAX]) {
+    for last in kept.map(i32::cast_unsigned).into_iter().chain([u32::MAX]) {
         if first < last {
             // The last one is that of no descriptor.
             // SAFETY: this process uses no descriptor but those it keeps.
@@ -110,11 +110,11 @@ fn blank_words() {
     let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_ascii_whitespace().skip(45));
     let places: Vec<usize> = fields.into_iter().flatten().map_while(|it| it.parse().ok()).collect();
     for words in places.chunks_exact(2).take(2) {
-        let start = std::ptr::with_exposed_provenance_mut::<u8>(words[0]);
+        let place = std::ptr::with_exposed_provenance_mut::<u8>(words[0]);
         // SAFETY: the kernel put the words there when the program began, in memory that is never
         // unmapped; in this process, which has one thread, nobody reads them any more.
         unsafe {
-            start.write_bytes(0, words[1].saturating_sub(words[0]));
+            place.write_bytes(0, words[1].saturating_sub(words[0]));
         }
     }
 }

@@ -12,12 +12,13 @@
 //! The runner has a process group of its own, so that a terminal's Ctrl-C, or a signal to the group
 //! that the user's shell made, reaches the guard alone and is passed on once.
 
+mod birth;
 mod cage;
 mod cgroup;
 mod clone;
 mod descriptors;
+mod image;
 mod keeper;
-mod posix_spawn;
 mod runner;
 mod signals;
 mod spawn;
@@ -37,7 +38,7 @@ use rustix::process::{
 };
 
 pub use descriptors::separate;
-pub use posix_spawn::{Image, Strings};
+pub use image::{Image, Limit, Refused, Step, Strings};
 pub use runner::{Containment, Runner};
 pub use signals::{describe_signal, signal_name};
 pub use spawn::spawn;

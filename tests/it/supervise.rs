@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use jobrun::outcome::{FailureKind, Outcome, Stream};
 use jobrun::rundir::RunDir;
-use jobrun::supervise::{ChildEnd, ChildEvent, Children, How, Request, spawn_worker};
+use jobrun::supervise::{
+    ChildEnd, ChildEvent, Children, How, Patron, Request, Urgency, spawn_worker,
+};
 use jobrun::time::Clock;
 use jobrun::value::Value;
 use jobrun::work::{Command, ResultKind, Stop};
@@ -547,4 +549,36 @@ fn with_few_descriptors_all_children_run_fewer_at_once() {
             _ => {}
         }
     }
+}
+
+/// Panics when it hears of a start, and says when it is told what came of that.
+struct Touchy(std::sync::Mutex<std::sync::mpsc::Sender<()>>);
+
+impl Patron for Touchy {
+    fn tell(&self, key: u64, event: ChildEvent) -> Urgency {
+        assert!(key == 1 || !matches!(event, ChildEvent::Started { .. }), "it hears of {key}");
+        Urgency::Now
+    }
+
+    fn collapsed(&self) {
+        self.0.lock().unwrap().send(()).unwrap();
+    }
+}
+
+#[test]
+fn f68_a_thread_that_panics_says_so_and_kills_its_children() {
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let (tell, told) = channel();
+    let patron = Arc::new(Touchy(std::sync::Mutex::new(tell)));
+    let files = RunDir::at(dir.path().join("state"), "run");
+    let children = Children::new(Clock::start(), files, patron);
+    children.start(sh(&format!("exec 3> {}; exec sleep 1000", fifo.display())));
+    let mut fifo = fs::File::open(&fifo).unwrap();
+    // All threads that there may be take one, so the one that minds the first child does, too.
+    (2..10).for_each(|key| children.start(request(key, command(["sleep", "1000"]))));
+    told.recv_timeout(Duration::from_mins(1)).unwrap();
+    drop(children);
+    assert_released(&mut fifo);
 }
