@@ -42,7 +42,7 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
     if let Some(refusal) = runner.refusal() {
         tell(&format!("warning: {refusal}; if jobrun is killed, its tasks may go on"));
     }
-    let guarded = runner.containment() == Containment::Guard;
+    let guarded = runner.containment() != Containment::Groups;
     let inbox = Inbox::default();
     let signals = inbox.sender();
     let attended = runner.attend(
