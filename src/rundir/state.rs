@@ -120,7 +120,10 @@ fn check(path: &Path, found: &Metadata) -> io::Result<()> {
     let shown = path.display();
     let refuse = |kind, message| Err(io::Error::new(kind, message));
     if !found.is_dir() {
-        return refuse(ErrorKind::NotADirectory, format!("{shown} is not a folder"));
+        return refuse(
+            ErrorKind::NotADirectory,
+            format!("cannot make the folder {shown}: a file is there"),
+        );
     }
     if found.uid() != rustix::process::geteuid().as_raw() {
         let message = format!(
