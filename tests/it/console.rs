@@ -158,16 +158,29 @@ fn a_large_output_is_copied_from_its_file() {
     let path = folder.path().join("a.out");
     let whole = "0123456789\n".repeat(20_000);
     std::fs::write(&path, &whole).unwrap();
-    let captured =
-        Captured { bytes: whole.len() as u64, kept: b"789\n".to_vec(), path: Some(path.clone()) };
+    let captured = Captured {
+        bytes: whole.len() as u64,
+        kept: b"789\n".to_vec(),
+        path: Some(path.clone()),
+        lost: None,
+    };
     let tell = |run: &mut Run| {
         run.start("a", 1, 0).spilled("a", captured.clone()).succeed("a", 1, Value::Null);
     };
     assert_eq!(shown(Options::default(), two(), tell).0, whole);
     std::fs::remove_file(path).unwrap();
-    let (out, err) = shown(Options::default(), two(), tell);
-    assert_eq!(out, "789\n");
-    assert!(err.contains("warn a: its output cannot be read: No such file"), "{err}");
+    let (console, out, err) = console(Options::default());
+    let mut run = two().watched_by(console);
+    tell(&mut run);
+    assert_eq!(out.text(), "789\n");
+    assert!(
+        err.text().contains("error a: its output cannot be read: No such file"),
+        "{}",
+        err.text()
+    );
+    // It is not only said: jobrun did not do what it was to do.
+    assert_eq!(run.errors.len(), 1);
+    assert!(run.errors[0].to_string().contains("a: its output cannot be read"), "{:?}", run.errors);
 }
 
 #[test]
@@ -175,7 +188,7 @@ fn what_an_attempt_wrote_is_shown_before_the_next_one() {
     let (out, err) = shown(Options::default(), two(), |run| {
         run.start("a", 1, 0).captured("a", Stream::Stdout, b"first\n");
         run.retry("a", 5, "exited with code 3\nmore").start("a", 1, 9);
-        run.spilled("a", Captured { bytes: 7, kept: b"second\n".to_vec(), path: None });
+        run.spilled("a", Captured { bytes: 7, kept: b"second\n".to_vec(), path: None, lost: None });
         run.succeed("a", 10, 1);
     });
     assert_eq!(out, "first\nsecond\n");

@@ -29,10 +29,7 @@ fn what_is_left_without_ringing_is_read_at_the_next_look() {
     sender.leave(1);
     sender.clone().send(2);
     drop(sender);
-    assert_eq!(
-        (inbox.try_next(), inbox.try_next(), inbox.try_next()),
-        (Some(1), Some(2), None)
-    );
+    assert_eq!((inbox.try_next(), inbox.try_next(), inbox.try_next()), (Some(1), Some(2), None));
 }
 
 #[test]

@@ -55,9 +55,7 @@ impl Books {
         flight.wrote = true;
         let Attempt { node, number, live, .. } = flight.attempt;
         let name = || format!("{}-{number}.stderr", (executor.names)(node));
-        if let Err(error) = flight.errors.push(&bytes, files, name) {
-            self.warn(format!("the output of {} is not kept as a whole: {error}", name()));
-        }
+        flight.errors.push(&bytes, files, name);
         if live {
             // It is read before what the worker says of its start, and nobody may want to hear of that.
             self.announce(flight, flight.started.unwrap_or(flight.sent));

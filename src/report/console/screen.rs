@@ -18,6 +18,8 @@ pub(super) struct Screen {
     color: bool,
     /// Whether what was written last, to either stream, ended with a newline.
     fresh: bool,
+    /// What was to be shown and could not be had.
+    lost: Vec<io::Error>,
 }
 
 impl Screen {
@@ -28,7 +30,7 @@ impl Screen {
     ) -> Self {
         let stdout = stdout.map(|out| Sink::new(out, "standard output"));
         let stderr = Sink::new(stderr, "standard error");
-        Self { stdout, stderr, board: None, color, fresh: true }
+        Self { stdout, stderr, board: None, color, fresh: true, lost: Vec::new() }
     }
 
     /// Writes a line of jobrun's own: a word in front, padded, and the rest.
@@ -66,6 +68,12 @@ impl Screen {
     /// If the file cannot be read; what could be read of it was passed on.
     pub(super) fn pass_captured(&mut self, stream: Stream, captured: &Captured) -> io::Result<()> {
         let Some(path) = &captured.path else {
+            if let Some(lost) = &captured.lost {
+                self.pass(stream, &lost.head);
+                let ends = (lost.head.len() + captured.kept.len()) as u64;
+                let bytes = captured.bytes.saturating_sub(ends);
+                self.say(&format!("[{bytes} bytes in between are lost]"));
+            }
             self.pass(stream, &captured.kept);
             return Ok(());
         };
@@ -96,10 +104,18 @@ impl Screen {
         self.board = None;
     }
 
-    /// The first error of either stream, each once.
+    /// Something that was to be shown could not be had.
+    pub(super) fn lost(&mut self, error: io::Error) {
+        self.lost.push(error);
+    }
+
+    /// The first error of either stream, and what could not be shown, each once.
     pub(super) fn check(&mut self) -> io::Result<()> {
-        let mut sinks = self.stdout.iter_mut().chain([&mut self.stderr]);
-        sinks.find_map(|sink| sink.error.take()).map_or(Ok(()), Err)
+        let sinks = self.stdout.iter_mut().chain([&mut self.stderr]);
+        let mut errors = sinks.filter_map(|sink| sink.error.take()).chain(self.lost.drain(..));
+        let Some(first) = errors.next() else { return Ok(()) };
+        let all = errors.fold(first.to_string(), |all, error| format!("{all}; {error}"));
+        Err(io::Error::new(first.kind(), all))
     }
 }
 

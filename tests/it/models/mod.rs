@@ -78,7 +78,8 @@ fn check(seed: u64, functions: &Functions) -> bool {
         Case::Broken(why) => why,
     };
     // The same thing is wrong if it is said in the same words.
-    let words = |why: &str| why.chars().filter(char::is_ascii_alphabetic).take(80).collect::<String>();
+    let words =
+        |why: &str| why.chars().filter(char::is_ascii_alphabetic).take(80).collect::<String>();
     let wrong = words(&why);
     while let Some((smaller, broken)) = plan.smaller().into_iter().find_map(|smaller| {
         let Case::Broken(why) = run(&smaller, functions) else { return None };

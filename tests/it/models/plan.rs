@@ -134,7 +134,12 @@ impl Trouble {
             signals: (0..signals).map(|_| dice.below(20) as u32).collect(),
             breaks: (0..breaks).map(|_| (dice.below(15) as u32, dice.below(3) as u32)).collect(),
             guarded: (guarded.to_vec(), dice.below(3) as u32),
-            odds: [often(dice, 60, 70), often(dice, 40, 50), often(dice, 20, 30), often(dice, 40, 100)],
+            odds: [
+                often(dice, 60, 70),
+                often(dice, 40, 50),
+                often(dice, 20, 30),
+                often(dice, 40, 100),
+            ],
             lag: dice.pick(&[0, 0, 1, 3]),
         }
     }
@@ -148,7 +153,8 @@ struct Drawn {
 
 fn task(dice: &mut Dice, unit: &str, before: &[Drawn]) -> Drawn {
     let name = NAMES[before.len()];
-    let any = |dice: &mut Dice| (!before.is_empty()).then(|| dice.below(before.len() as u64) as usize);
+    let any =
+        |dice: &mut Dice| (!before.is_empty()).then(|| dice.below(before.len() as u64) as usize);
     let some = |group: bool, dice: &mut Dice| any(dice).filter(|it| before[*it].group == group);
     let mut text = format!("[[task]]\nname = '{name}'\n");
     let is_call = dice.percent(65);
@@ -186,7 +192,9 @@ fn task(dice: &mut Dice, unit: &str, before: &[Drawn]) -> Drawn {
     }
     if dice.percent(20) {
         let condition = match some(false, dice) {
-            Some(task) if dice.percent(60) => format!("{{{{ tasks.{}.result == 1 }}}}", NAMES[task]),
+            Some(task) if dice.percent(60) => {
+                format!("{{{{ tasks.{}.result == 1 }}}}", NAMES[task])
+            }
             Some(task) => format!("{{{{ tasks.{}.result + 1 > 2 }}}}", NAMES[task]),
             None => format!("{{{{ vars.low > {} }}}}", dice.below(2)),
         };

@@ -15,7 +15,6 @@ use jobrun::{Finished, Observer, RunView, Runner};
 
 use crate::compile::job;
 
-
 fn secs(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }

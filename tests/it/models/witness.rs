@@ -56,7 +56,10 @@ impl Seen {
         let (task, inside) = (graph.task(id), graph.is_inside(id));
         let ends = |rest: OnReturn| rest != OnReturn::Continue;
         assert!(!self.is_done(node), "what has ended does not start");
-        assert!(self.attempts.get(&node).is_none_or(|last| *last < attempt), "attempts are counted");
+        assert!(
+            self.attempts.get(&node).is_none_or(|last| *last < attempt),
+            "attempts are counted"
+        );
         assert!(self.signals < 2 && (self.signals == 0 || !inside), "it was interrupted");
         assert!(!self.returned || !inside || !ends(graph.wait().on_return), "the job has returned");
         let own = task.size.wait().filter(|_| self.groups.contains(&id));
@@ -95,7 +98,9 @@ impl Seen {
                 let last = self.attempts.insert(node, attempt);
                 assert!(last.is_none_or(|last| last < attempt), "an attempt starts once");
                 assert_eq!((record.state, record.attempts), (State::Running, attempt));
-                assert!(worker > 0 && worker <= graph.executor(graph.task(task).executor).max_workers);
+                assert!(
+                    worker > 0 && worker <= graph.executor(graph.task(task).executor).max_workers
+                );
                 self.check_edges(graph, ledger, node);
             }
             Event::Output { node, .. } => {
@@ -193,12 +198,15 @@ impl Seen {
         let simple = graph.tasks().all(|(_, task)| !own(task));
         match returned.how.success {
             _ if outside => 1,
-            success if !simple || !patient => i32::from(!success || self.verdict_fails(graph, ledger)),
+            success if !simple || !patient => {
+                i32::from(!success || self.verdict_fails(graph, ledger))
+            }
             success => {
                 assert!(!(success && failed), "a failure counts");
-                let lost = ledger.completion.iter().any(|node| {
-                    ledger.record(*node).state == State::Cancelled && inside(node)
-                });
+                let lost = ledger
+                    .completion
+                    .iter()
+                    .any(|node| ledger.record(*node).state == State::Cancelled && inside(node));
                 assert!(success || failed || lost, "nothing failed");
                 i32::from(!success)
             }

@@ -168,10 +168,14 @@ impl<'a> World<'a> {
     fn check_limits(&self) {
         let running = || self.lanes.iter().flat_map(|lane| lane.running.values());
         let tasks: Vec<&Task> = running().map(|(node, _)| self.task(*node)).collect();
-        assert!(tasks.len() < 2 || !tasks.iter().any(|it| it.exclusive), "exclusive ones are alone");
+        assert!(
+            tasks.len() < 2 || !tasks.iter().any(|it| it.exclusive),
+            "exclusive ones are alone"
+        );
         for (place, resource) in self.graph().resources().iter().enumerate() {
             let uses = tasks.iter().flat_map(|task| &task.uses);
-            let used: u64 = uses.filter(|(id, _)| id.index() == place).map(|(_, units)| units).sum();
+            let used: u64 =
+                uses.filter(|(id, _)| id.index() == place).map(|(_, units)| units).sum();
             assert!(used <= resource.capacity, "{used} of {} are used", resource.name);
         }
     }
@@ -293,7 +297,8 @@ impl<'a> World<'a> {
             self.tell(id, Notice::Recalled { node, attempt });
             return;
         };
-        let forced = !known.is_call || self.job.graph.executor(executor).kind == ExecutorKind::Process;
+        let forced =
+            !known.is_call || self.job.graph.executor(executor).kind == ExecutorKind::Process;
         let within = match how {
             Stop::Recall => return,
             Stop::Kill if forced => Some(Duration::ZERO),
