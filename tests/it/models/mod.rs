@@ -21,7 +21,7 @@ use crate::models::witness::{Seen, Witness};
 use crate::models::world::World;
 
 /// What `cargo test` has time for where nothing is optimized.
-const CASES: u64 = 3000;
+const CASES: u64 = 1500;
 
 thread_local! {
     /// Whether panics on this thread are expected, and need not be printed.
