@@ -21,6 +21,7 @@ mod shard;
 mod spawn;
 mod token;
 mod worker;
+mod world;
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,8 +39,9 @@ use crate::rundir::RunDir;
 use crate::time::Clock;
 use crate::work::Stop;
 
-use door::{Op, Queue, World};
+use door::{Door, Op, Queue};
 use shard::Shard;
+use world::World;
 
 /// More threads than this spawn no faster.
 const MAX_SHARDS: usize = 4;
@@ -110,14 +112,11 @@ impl Children {
         }
     }
 
-    /// Wakes a thread that sleeps and may take one more, if there is one; those that are awake will look
-    /// at the queue.
+    /// Wakes a thread that sleeps and may take one more, or starts one.
     fn rouse(&self) {
         let mut shards = self.shards();
-        let free = |shard: &&Shard| shard.door().load() < self.world.share;
-        let asleep = shards.iter().filter(|shard| shard.door().sleeps()).filter(free);
-        if let Some(shard) = asleep.min_by_key(|shard| shard.door().load()) {
-            shard.door().wake();
+        if let Some(door) = Door::sleeper(shards.iter().map(Shard::door), self.world.share) {
+            door.wake();
         } else if shards.len() < self.most {
             match Shard::start(self.world.clone()) {
                 Ok(shard) => shards.push(shard),

@@ -4,23 +4,24 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{Timespec, epoll};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::guard;
 use crate::outcome::Stream;
 use crate::supervise::child::{Child, Phase, Progress, Stopped};
-use crate::supervise::door::{Door, Op, World};
+use crate::supervise::door::{Door, Op};
 use crate::supervise::message::{ChildEvent, Request, Urgency};
 use crate::supervise::program::Refusal;
 use crate::supervise::spawn::Spawner;
 use crate::supervise::token::{Part, Token};
+use crate::supervise::world::World;
+use crate::sync::Bell;
 use crate::time::Time;
 use crate::work::Stop;
 
@@ -52,8 +53,7 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn start(world: World) -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let door = Arc::new(Door::new(bell));
+        let door = Arc::new(Door::new(Bell::new()?));
         let its_door = Arc::clone(&door);
         let (tell, told) = mpsc::sync_channel(1);
         let builder = thread::Builder::new().name("jobrun-children".to_owned());
@@ -290,7 +290,7 @@ impl Minder {
         child.deadline = child.timeout.map(|timeout| started.after(timeout));
         self.deadlines.extend(child.deadline.map(|deadline| (deadline, place)));
         self.by_key.insert(key, place);
-        self.door.load.store(self.by_key.len(), Ordering::Relaxed);
+        self.door.set_load(self.by_key.len());
         let live = child.live;
         self.places[place as usize].child = Some(Box::new(child));
         if live {
@@ -340,12 +340,8 @@ impl Minder {
     fn look(&mut self, events: &mut Vec<epoll::Event>, hurries: bool) {
         events.clear();
         let mut until = if hurries { Some(Time::ZERO) } else { self.next_deadline() };
-        if !hurries {
-            self.door.sleeping.store(true, Ordering::SeqCst);
-            // Who put something in before that has not rung.
-            if self.has_news() {
-                until = Some(Time::ZERO);
-            }
+        if !hurries && !self.door.lie_down(|| self.has_news()) {
+            until = Some(Time::ZERO);
         }
         let timeout = until.map(|until| {
             let left = until.since(self.now());
@@ -356,7 +352,7 @@ impl Minder {
         });
         // Interrupted by a signal: the next round looks again.
         let _ = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref());
-        self.door.sleeping.store(false, Ordering::SeqCst);
+        self.door.get_up();
         for event in events {
             self.handle(Token::unpack(event.data.u64()));
         }
@@ -525,7 +521,7 @@ impl Minder {
         at.generation = at.generation.wrapping_add(1);
         self.free.push(place);
         self.by_key.remove(&child.key);
-        self.door.load.store(self.by_key.len(), Ordering::Relaxed);
+        self.door.set_load(self.by_key.len());
         if let Some(deadline) = child.deadline {
             self.deadlines.remove(&(deadline, place));
         }

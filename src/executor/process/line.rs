@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 
 use crate::executor::pool::{Attempt, Executor, Id};
 use crate::executor::process::books::Books;
-use crate::executor::process::dispatch::Bell;
 use crate::executor::process::flight::{Flight, Stage, Worker, mismatch, word};
 use crate::executor::process::peer::{Peer, Ready};
 use crate::executor::process::spawn::{End, WorkerProgram};
 use crate::executor::protocol::{FromWorker, Hello, ProtocolError, ToWorker};
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::rundir::RunDir;
+use crate::sync::Bell;
 use crate::time::Time;
 use crate::value::Value;
 use crate::work::Stop;

@@ -1,0 +1,49 @@
+//! What the threads that mind children share. Knows nothing of what they do with it.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::rundir::RunDir;
+use crate::supervise::door::Queue;
+use crate::supervise::end::{ChildEnd, How};
+use crate::supervise::message::{ChildEvent, Patron, Request};
+use crate::supervise::spawn::OpenFiles;
+use crate::time::{Clock, Time};
+use crate::work::ChildDone;
+
+/// What all shards share.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    pub(crate) files: RunDir,
+    pub(crate) patron: Arc<dyn Patron>,
+    pub(crate) queue: Arc<Queue>,
+    /// How many children one shard minds at most. Else one could take what another has just made room
+    /// for, and would spawn alone from then on.
+    pub(crate) share: usize,
+    pub(crate) limit: OpenFiles,
+    /// What every child inherits beyond its streams.
+    pub(crate) inherit: Arc<[OwnedFd]>,
+}
+
+impl World {
+    /// Tells of a child that was taken back before it started.
+    pub(crate) fn recall(&self, key: u64) {
+        let _ = self.patron.tell(key, ChildEvent::Recalled);
+    }
+
+    /// Tells of a child that could not be started.
+    pub(crate) fn refuse(&self, request: &Request, now: Time, why: String) {
+        let end = ChildEnd {
+            started: now,
+            ended: now,
+            how: How::NotSpawned(why),
+            leaked: false,
+            child: ChildDone::default(),
+            original: None,
+            ok_exit: Arc::clone(&request.command.ok_exit),
+            result: request.command.result,
+        };
+        let _ = self.patron.tell(request.key, ChildEvent::Ended(end));
+    }
+}
