@@ -40,11 +40,11 @@ impl World {
             started: now,
             ended: now,
             how: How::NotSpawned(why),
-            leaked: false,
             child: ChildDone::default(),
             original: None,
             ok_exit: Arc::clone(&request.command.ok_exit),
             result: request.command.result,
+            leak: request.command.leak,
         };
         let _ = self.patron.tell(request.key, ChildEvent::Ended(end));
     }
