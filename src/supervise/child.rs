@@ -189,13 +189,13 @@ impl Child {
             started: self.started,
             ended: self.exited.unwrap_or_else(|| clock.now()),
             how,
-            child: ChildDone {
+            child: Box::new(ChildDone {
                 leaked: self.leaked,
                 exit_code: status.and_then(|status| status.code()),
                 signal: status.and_then(|status| status.signal()),
                 stdout,
                 stderr: self.stderr.capture.finish(),
-            },
+            }),
             original: original.map(Arc::new),
             ok_exit: self.ok_exit,
             result: self.result,
