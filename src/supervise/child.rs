@@ -206,7 +206,7 @@ impl Child {
     /// Whether processes of its group may outlive it: somebody must be there to end them with the run.
     fn may_leave(&self) -> bool {
         let ended_by_itself = self.stopped.is_none();
-        self.leak == Leak::Warn && ended_by_itself && guard::containment() != Containment::None
+        self.leak == Leak::Warn && ended_by_itself && guard::containment() != Containment::Groups
     }
 }
 
