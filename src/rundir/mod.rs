@@ -70,7 +70,7 @@ impl RunDir {
 
     /// No folder: of what would go to a file nobody will ask for the whole.
     pub fn nowhere() -> Self {
-        Self { nowhere: true, ..Self::with_state(None, "") }
+        Self { nowhere: true, ..Self::with_state(State::default(), "") }
     }
 
     /// Whether there is no folder, and no file is to be asked for.
