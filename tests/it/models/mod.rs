@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use jobrun::{Functions, Options, Runner, compile::load, diagnostic::Source};
+use jobrun::compile::load;
+use jobrun::diagnostic::Source;
+use jobrun::{Functions, Job, Options, Runner};
 
 use crate::models::plan::Plan;
 use crate::models::witness::{Seen, Witness};
@@ -36,10 +38,14 @@ enum Case {
     Broken(String),
 }
 
+/// A job of this text; `None` if it is not valid.
+fn job(text: &str, functions: &Functions) -> Option<Arc<Job>> {
+    let source = Arc::new(Source::new("model.toml", text));
+    load(&source, functions, &Options::default()).ok().map(Arc::new)
+}
+
 fn run(plan: &Plan, functions: &Functions) -> Case {
-    let source = Arc::new(Source::new("model.toml", plan.manifest()));
-    let Ok(job) = load(&source, functions, &Options::default()) else { return Case::Refused };
-    let job = Arc::new(job);
+    let Some(job) = job(&plan.manifest(), functions) else { return Case::Refused };
     let seen = Seen::of(&job.graph);
     let story = || {
         let world = World::new(&job, plan, seen.clone());

@@ -1,7 +1,6 @@
 //! What random cases have found, told one by one.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jobrun::event::Stamped;
@@ -11,9 +10,9 @@ use jobrun::id::{ExecutorId, NodeId};
 use jobrun::outcome::{Cause, Outcome, State, Stream};
 use jobrun::time::Time;
 use jobrun::work::{Notice, Start, Stop};
-use jobrun::{Finished, Observer, RunView, Runner};
+use jobrun::{Finished, Functions, Observer, RunView, Runner};
 
-use crate::compile::job;
+use crate::models::job;
 
 fn secs(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
@@ -31,7 +30,7 @@ fn deaf(start: &Start) -> (Duration, Outcome) {
 /// Runs a manifest, with all events noted as words.
 fn run(text: &str, backend: impl Backend) -> (Finished, Vec<String>) {
     let mut told = Vec::new();
-    let job = Arc::new(job("story.toml", text).unwrap());
+    let job = job(text, &Functions::builtin()).unwrap();
     let end = Runner::new(&job).observer(Diary(&mut told)).run_on(backend);
     (end, told)
 }
@@ -204,7 +203,7 @@ fn f70_of_100_000_futures_half_are_cancelled_while_they_end() {
 #[test]
 fn f70_so_are_they_on_threads() {
     let mut told = Vec::new();
-    let job = Arc::new(job("story.toml", &half("")).unwrap());
+    let job = job(&half(""), &Functions::builtin()).unwrap();
     let end = Runner::new(&job).observer(Diary(&mut told)).run().unwrap();
     check_ends(&end, &told);
     assert_eq!(told.iter().filter(|line| line.contains("JobReturned")).count(), 1);
