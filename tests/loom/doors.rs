@@ -85,7 +85,9 @@ fn two_shards_start_two_children() {
             queue.push(Request { key });
             Door::sleeper(doors.iter().map(|door| &**door), 1).into_iter().for_each(Door::wake);
         }
-        shards.into_iter().for_each(|shard| shard.join().unwrap());
+        for shard in shards {
+            shard.join().unwrap();
+        }
         assert!(!queue.is_waiting());
     });
 }
@@ -114,9 +116,9 @@ fn what_is_taken_back_is_not_started() {
         let queue = Arc::new(Queue::default());
         queue.push(Request { key: 1 });
         let room = Room(AtomicUsize::new(1));
-        let taker = queue.clone();
-        let taken = thread::spawn(move || taker.admit(&room).is_some());
+        let theirs = queue.clone();
+        let starter = thread::spawn(move || theirs.admit(&room).is_some());
         let removed = queue.remove(1).is_some();
-        assert_ne!(taken.join().unwrap(), removed, "one of the two has it");
+        assert_ne!(starter.join().unwrap(), removed, "one of the two has it");
     });
 }

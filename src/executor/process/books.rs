@@ -52,7 +52,6 @@ impl Books {
         executor: &Executor,
         files: &RunDir,
     ) {
-        flight.wrote = true;
         let Attempt { node, number, live, .. } = flight.attempt;
         let name = || format!("{}-{number}.stderr", (executor.names)(node));
         flight.errors.push(&bytes, files, name);
@@ -79,7 +78,7 @@ impl Books {
             Time(ended.0.saturating_sub(took.as_nanos() as u64)).max(earliest)
         });
         let stderr = flight.errors.finish();
-        let child = (flight.wrote || end.is_some()).then(|| {
+        let child = (stderr.bytes > 0 || end.is_some()).then(|| {
             Box::new(ChildDone {
                 leaked: false,
                 exit_code: end.and_then(End::code),

@@ -49,7 +49,6 @@ pub(super) struct Flight {
     pub(super) recall_sent: bool,
     pub(super) stop: Option<Stop>,
     pub(super) errors: Capture,
-    pub(super) wrote: bool,
     /// Whether the driver was told that it started.
     pub(super) announced: bool,
 }
@@ -65,7 +64,6 @@ impl Flight {
             recall_sent: false,
             stop: None,
             errors: Capture::default(),
-            wrote: false,
             announced: false,
         }
     }

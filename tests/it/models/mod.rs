@@ -74,7 +74,7 @@ fn check(seed: u64, functions: &Functions) -> bool {
         Case::Refused => return false,
         Case::Held(story) => {
             // The same plan has the same story. Some are enough to see that.
-            if seed % 16 == 0
+            if seed.is_multiple_of(16)
                 && let Case::Held(again) = run(&plan, functions)
             {
                 assert_eq!(story, again, "seed {seed}");

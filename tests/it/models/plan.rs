@@ -87,15 +87,13 @@ impl Plan {
         for (place, task) in self.tasks.iter().enumerate() {
             for line in 3..task.lines().count() {
                 let mut less = self.clone();
-                let kept = task.lines().enumerate().filter(|(at, _)| *at != line);
-                less.tasks[place] = kept.map(|(_, line)| format!("{line}\n")).collect();
+                less.tasks[place] = without(task, line);
                 all.push(less);
             }
         }
         for line in 0..self.head.lines().count() {
             let mut less = self.clone();
-            let kept = self.head.lines().enumerate().filter(|(at, _)| *at != line);
-            less.head = kept.map(|(_, line)| format!("{line}\n")).collect();
+            less.head = without(&self.head, line);
             all.push(less);
         }
         for change in [
@@ -115,6 +113,12 @@ impl Plan {
         all.retain(|less| format!("{less:?}") != format!("{self:?}"));
         all
     }
+}
+
+/// A text without one of its lines.
+fn without(text: &str, line: usize) -> String {
+    let lines = text.split_inclusive('\n').enumerate();
+    lines.filter(|(at, _)| *at != line).map(|(_, line)| line).collect()
 }
 
 impl Trouble {

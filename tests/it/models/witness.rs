@@ -198,9 +198,7 @@ impl Seen {
         let simple = graph.tasks().all(|(_, task)| !own(task));
         match returned.how.success {
             _ if outside => 1,
-            success if !simple || !patient => {
-                i32::from(!success || self.verdict_fails(graph, ledger))
-            }
+            success if !simple || !patient => i32::from(!success || verdict_fails(graph, ledger)),
             success => {
                 assert!(!(success && failed), "a failure counts");
                 let lost = ledger
@@ -211,15 +209,6 @@ impl Seen {
                 i32::from(!success)
             }
         }
-    }
-
-    /// Whether a group that the job does not wait for has failed.
-    fn verdict_fails(&self, graph: &Graph, ledger: &Ledger) -> bool {
-        let outside = graph.tasks().filter(|(id, task)| {
-            !graph.is_inside(*id) && !task.allow_failure && task.size.wait().is_some()
-        });
-        let mut verdicts = outside.filter_map(|(id, _)| ledger.group(id));
-        verdicts.any(|how| how.verdict() == State::Failed)
     }
 
     fn check_report(&self, end: &Finished) {
@@ -247,6 +236,15 @@ impl Seen {
             format.write(&mut io::sink(), &end.view()).expect("nowhere takes it");
         }
     }
+}
+
+/// Whether a group that the job does not wait for has failed.
+fn verdict_fails(graph: &Graph, ledger: &Ledger) -> bool {
+    let outside = graph.tasks().filter(|(id, task)| {
+        !graph.is_inside(*id) && !task.allow_failure && task.size.wait().is_some()
+    });
+    let mut verdicts = outside.filter_map(|(id, _)| ledger.group(id));
+    verdicts.any(|how| how.verdict() == State::Failed)
 }
 
 fn check_record(ledger: &Ledger, node: NodeId, now: Time) {

@@ -173,9 +173,9 @@ impl<'a> World<'a> {
             "exclusive ones are alone"
         );
         for (place, resource) in self.graph().resources().iter().enumerate() {
-            let uses = tasks.iter().flat_map(|task| &task.uses);
+            let held = tasks.iter().flat_map(|task| &task.uses);
             let used: u64 =
-                uses.filter(|(id, _)| id.index() == place).map(|(_, units)| units).sum();
+                held.filter(|(id, _)| id.index() == place).map(|(_, units)| units).sum();
             assert!(used <= resource.capacity, "{used} of {} are used", resource.name);
         }
     }
@@ -183,7 +183,8 @@ impl<'a> World<'a> {
     fn begin(&mut self, start: &Start) {
         let id = (start.node, start.attempt);
         let lane = &mut self.lanes[start.executor.index()];
-        let worker = (1..).find(|it| !lane.running.contains_key(it)).expect("there are many");
+        let free = (1..=lane.width).find(|it| !lane.running.contains_key(it));
+        let worker = free.expect("it begins when a worker is free");
         lane.running.insert(worker, id);
         lane.peak = lane.peak.max(lane.running.len() as u32);
         assert!(lane.peak <= lane.width, "no more run than there are workers");
@@ -218,7 +219,7 @@ impl<'a> World<'a> {
             let of_run = [FailureKind::Exit, FailureKind::Signal, FailureKind::Result];
             failed(dice.pick(if is_call { &of_call } else { &of_run }))
         } else {
-            let list: Vec<Value> = (0..dice.below(4)).map(|it| (it as i64).into()).collect();
+            let list: Vec<Value> = (0..dice.below(4) as u32).map(Value::from).collect();
             Outcome::Succeeded(if dice.percent(60) { list.into() } else { 1.into() })
         };
         if is_call && kind == ExecutorKind::Process && dice.percent(dies) {
@@ -283,7 +284,9 @@ impl<'a> World<'a> {
         let waiting: Vec<Id> = lane.waiting.drain(..).map(|it| (it.node, it.attempt)).collect();
         let message = "as it was drawn".to_owned();
         self.arrange(self.now, Happening::News(Notice::Broken { executor, message }));
-        waiting.into_iter().for_each(|id| self.refuse(id));
+        for id in waiting {
+            self.refuse(id);
+        }
     }
 
     fn carry_out(&mut self, id: Id, how: Stop) {
@@ -382,7 +385,9 @@ impl Backend for World<'_> {
     fn recall(&mut self, executor: ExecutorId) {
         let waiting = self.lanes[executor.index()].waiting.iter();
         let waiting: Vec<Id> = waiting.map(|it| (it.node, it.attempt)).collect();
-        waiting.into_iter().for_each(|id| self.carry_out(id, Stop::Recall));
+        for id in waiting {
+            self.carry_out(id, Stop::Recall);
+        }
     }
 
     fn is_guarded(&self, executor: ExecutorId) -> bool {
