@@ -248,6 +248,7 @@ fn command(context: &mut Context<'_>, run: &Spanned<Program>) -> Option<CommandS
         stdin: None,
         ok_exit: actions::usual_exit(),
         result: ResultKind::None,
+        limits: None,
     })
 }
 

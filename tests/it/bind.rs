@@ -40,6 +40,7 @@ fn argv(pieces: &[&str]) -> CommandSpec {
         stdin: None,
         ok_exit: Arc::new([0]),
         result: ResultKind::Auto,
+        limits: None,
     }
 }
 

@@ -286,6 +286,7 @@ fn script(script: &str) -> CallbackAction {
         stdin: None,
         ok_exit: Arc::from([0]),
         result: ResultKind::Auto,
+        limits: None,
     }))
 }
 

@@ -95,6 +95,7 @@ fn request(script: String) -> Request {
             stdin: None,
             ok_exit: Arc::from([0]),
             result: ResultKind::Text,
+            limits: None,
         },
         timeout: None,
         grace: Duration::from_mins(1),

@@ -74,6 +74,7 @@ fn command<const N: usize>(words: [&str; N]) -> Command {
         stdin: None,
         ok_exit: Arc::from([0]),
         result: ResultKind::Auto,
+        limits: None,
     }
 }
 

@@ -397,5 +397,6 @@ fn script(script: &str) -> Work {
         stdin: None,
         ok_exit: Arc::new([0]),
         result: ResultKind::Text,
+        limits: None,
     }))
 }

@@ -679,5 +679,6 @@ fn child() -> Work {
         stdin: None,
         ok_exit: Arc::from([0]),
         result: ResultKind::Auto,
+        limits: None,
     }))
 }
