@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use tracing::Span;
 
-use super::post::{post, timed_out};
+use super::post::{Post, timed_out};
 use crate::functions::{Context, Functions, Token, panic_message};
+use crate::hosts::Hosts;
 use crate::inbox::Sender;
 use crate::mask::Masker;
 use crate::outcome::Outcome;
@@ -30,6 +31,7 @@ pub(super) struct Doer {
     run_id: String,
     dir: PathBuf,
     masker: Masker,
+    hosts: Hosts,
     /// Made when there is a first command.
     children: Option<Children>,
 }
@@ -42,12 +44,18 @@ impl Doer {
         dir: &Path,
     ) -> Self {
         let (run_id, dir) = (run_id.to_owned(), dir.to_owned());
-        Self { sender, functions, run_id, dir, masker: Masker::none(), children: None }
+        let (masker, hosts) = (Masker::none(), Hosts::default());
+        Self { sender, functions, run_id, dir, masker, hosts, children: None }
     }
 
     /// Covers secrets in files and errors.
     pub(super) fn mask(&mut self, masker: Masker) {
         self.masker = masker;
+    }
+
+    /// Posts to these hosts, and no others.
+    pub(super) fn allow_hosts(&mut self, hosts: Hosts) {
+        self.hosts = hosts;
     }
 
     /// Starts one; its end is told once.
@@ -68,9 +76,9 @@ impl Doer {
             CallbackWork::Run(command) => self.run(key, name, command, timeout),
             CallbackWork::Call(call) => return self.call(key, name, call, timeout, span),
             CallbackWork::Post { url, headers, body } => {
-                let masker = self.masker.clone();
-                return self
-                    .on_thread(key, span, move || post(&url, &headers, &body, timeout, &masker));
+                let post = Post { url, headers, body };
+                let (hosts, masker) = (self.hosts.clone(), self.masker.clone());
+                return self.on_thread(key, span, move || post.send(hosts, timeout, &masker));
             }
         }
         Ok(())

@@ -19,6 +19,7 @@ use crate::run::Facts;
 use crate::run::audience::Audience;
 use crate::run::cover::Cover;
 use crate::run::pace::{Change, Pace};
+use crate::run::remarks::{self, Remark};
 use crate::schedule::{Action, Answer, End, Options, Schedule};
 use crate::shape::RunView;
 use crate::time::Time;
@@ -105,6 +106,7 @@ impl<'a, B: Backend> Driver<'a, B> {
     /// Runs the job until every future and every callback has ended. It starts with these warnings.
     pub fn run(mut self, warnings: impl Iterator<Item = String>) -> Ledger {
         self.now = self.backend.now();
+        self.ledger.containment = self.backend.containment();
         self.emit(Event::JobStarted);
         warnings.for_each(|message| self.emit(Event::Warning { message }));
         self.schedule.start(self.now);
@@ -437,6 +439,13 @@ impl<'a, B: Backend> Driver<'a, B> {
         record.ended = done.ended;
         record.worker = done.worker;
         let exit_code = done.child.as_ref().and_then(|child| child.exit_code);
+        for Remark { warning, error } in remarks::of(&done, self.job, &self.facts.masker) {
+            if let Some(error) = error {
+                self.ledger.error(error);
+            }
+            self.emit(Event::Warning { message: warning });
+        }
+        let record = self.ledger.record_mut(node);
         if let Some(child) = done.child {
             let detail = record.detail_mut();
             detail.exit_code = child.exit_code;
@@ -557,10 +566,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             let view = view(self.job, self.facts, &self.ledger);
             if let Err(error) = self.audience.tell(place, &stamped, &view) {
                 // Those after it are to know: the JSON report comes last.
-                let error = self.cover.text(error);
-                if !self.ledger.errors.contains(&error) {
-                    self.ledger.errors.push(error);
-                }
+                self.ledger.error(self.cover.text(error));
             }
         }
         self.callbacks.observe(&stamped, &view(self.job, self.facts, &self.ledger));
@@ -574,7 +580,8 @@ fn view<'a>(job: &'a Job, facts: &'a Facts, ledger: &'a Ledger) -> RunView<'a> {
 
 /// Lets go of what only observers of the end of a future need.
 fn keep_tail(captured: &mut Captured) {
-    if captured.kept.len() > TAIL {
+    // Of an output whose middle is lost, the ends are all there is.
+    if captured.kept.len() > TAIL && captured.lost.is_none() {
         // A copy, for what is left of a large block that was made smaller is of no use to anybody.
         captured.kept = captured.kept[captured.kept.len() - TAIL..].to_vec();
     }

@@ -4,6 +4,7 @@ mod audience;
 mod cover;
 mod driver;
 mod pace;
+mod remarks;
 pub mod secrets;
 
 use std::io;
@@ -16,6 +17,7 @@ use crate::executor::Backend;
 use crate::executor::local::{Local, Settings, WorkerProgram};
 use crate::exit::Exit;
 use crate::functions::Functions;
+use crate::hosts::{Host, Hosts};
 use crate::id::NodeId;
 use crate::inbox::{Inbox, Sender};
 use crate::job::Job;
@@ -101,6 +103,7 @@ pub struct Runner<'a> {
     secrets: Secrets,
     inbox: Inbox<Notice>,
     worker: WorkerProgram,
+    hosts: Hosts,
 }
 
 impl<'a> Runner<'a> {
@@ -116,6 +119,7 @@ impl<'a> Runner<'a> {
             secrets,
             inbox: Inbox::default(),
             worker: WorkerProgram::default(),
+            hosts: Hosts::default(),
         }
     }
 
@@ -138,6 +142,13 @@ impl<'a> Runner<'a> {
     #[must_use]
     pub fn worker(mut self, program: WorkerProgram) -> Self {
         self.worker = program;
+        self
+    }
+
+    /// Lets callbacks post to these hosts, and to those of the open internet.
+    #[must_use]
+    pub fn allow_hosts(mut self, hosts: impl IntoIterator<Item = Host>) -> Self {
+        self.hosts = hosts.into_iter().collect();
         self
     }
 
@@ -188,10 +199,11 @@ impl<'a> Runner<'a> {
     }
 
     fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
-        let Self { job, functions, observers, facts, secrets, .. } = self;
+        let Self { job, functions, observers, facts, secrets, hosts, .. } = self;
         let binder = Binder::new(&job, &facts.run_id, facts.started_at);
-        let callbacks =
-            Callbacks::new(&job, &functions, binder, notices).masked(facts.masker.clone());
+        let callbacks = Callbacks::new(&job, &functions, binder, notices)
+            .masked(facts.masker.clone())
+            .allowing(hosts);
         let driver = Driver::new(&job, &facts, backend, Audience::new(observers), callbacks);
         let ledger = driver.run(secrets.warnings());
         let exit = Exit::of(&job.graph, &ledger);

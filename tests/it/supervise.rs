@@ -187,22 +187,21 @@ fn an_explicit_result_is_read_back_from_the_file() {
 }
 
 #[test]
-fn where_no_file_can_be_made_the_tail_is_kept_and_somebody_is_told() {
+fn where_no_file_can_be_made_both_ends_are_kept_and_it_is_said_why() {
     let nursery = Nursery::new();
     fs::write(nursery.dir.path().join("state"), "a file where the folder should be").unwrap();
-    nursery.children.start(sh("head -c 200000 /dev/zero; printf end"));
-    let mut warnings = Vec::new();
-    let end = loop {
-        match nursery.told.recv().unwrap() {
-            (1, ChildEvent::Warning(message)) => warnings.push(message),
-            (1, ChildEvent::Ended(end)) => break end,
-            _ => {}
-        }
-    };
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].starts_with("task[1].1: cannot keep all of its stdout: "), "{warnings:?}");
-    assert_eq!((end.child.stdout.bytes, end.child.stdout.kept.len()), (200_003, 8192));
-    assert!(end.child.stdout.kept.ends_with(b"end"));
+    let mut request = sh("printf begin; head -c 200000 /dev/zero; printf end");
+    request.command.result = ResultKind::Lines;
+    let end = nursery.run(request);
+    let (kind, message) = failure(end.outcome());
+    assert_eq!(kind, FailureKind::Result);
+    assert!(message.starts_with("most of stdout is lost: cannot make the folder "), "{message}");
+    let stdout = end.child.stdout;
+    assert_eq!((stdout.bytes, stdout.kept.len(), stdout.path), (200_008, 8192, None));
+    assert!(stdout.kept.ends_with(b"end"));
+    let lost = stdout.lost.unwrap();
+    assert_eq!(lost.head.len(), 8192);
+    assert!(lost.head.starts_with(b"begin"));
 }
 
 #[test]
