@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
+
 /// Something that a cgroup can keep within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Controller {
@@ -27,60 +29,100 @@ impl Controller {
     }
 }
 
-/// The cgroup of this process that has a controller.
+/// A cgroup that this process is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Home {
-    pub(crate) dir: PathBuf,
-    pub(crate) version: Version,
+    dir: PathBuf,
+    version: Version,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Version {
+enum Version {
     One,
     Two,
 }
 
 impl Home {
-    /// Finds it: that of version 1 if there is one, for a controller is only in one of the two.
-    pub(crate) fn find(controller: Controller) -> Option<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    /// The one that counts how many of its processes are killed for want of memory.
+    pub(crate) fn that_counts() -> Option<Self> {
+        let mut all = Self::all(Controller::Memory).into_iter();
+        all.find(|home| home.killed().is_some())
+    }
+
+    /// The one below which others can be made that have a controller.
+    fn that_gives(controller: Controller) -> Option<Self> {
+        let mut all = Self::all(controller).into_iter();
+        all.find(|home| home.gives(controller))
+    }
+
+    /// All that have a controller or could have it, from the inmost on.
+    fn all(controller: Controller) -> Vec<Self> {
+        let text = |path| fs::read_to_string(path).unwrap_or_default();
+        let (mounts, own) = (text("/proc/self/mountinfo"), text("/proc/self/cgroup"));
         find(&mounts, &own, controller.word())
+    }
+
+    fn gives(&self, controller: Controller) -> bool {
+        let may = |path: &Path| access(path, Access::WRITE_OK).is_ok();
+        let list = self.dir.join("cgroup.subtree_control");
+        let has = || {
+            let list = fs::read_to_string(&list).unwrap_or_default();
+            list.split_ascii_whitespace().any(|word| word == controller.word())
+        };
+        // The inmost one of version 2 holds processes, and therefore can give nothing to others, but for
+        // the one at the top, which nobody may have asked yet.
+        let asks = || fs::write(&list, format!("+{}", controller.word())).is_ok();
+        let gives = match self.version {
+            Version::One => true,
+            Version::Two => has() || !self.dir.join("cgroup.type").exists() && asks(),
+        };
+        gives && may(&self.dir) && may(&self.dir.join("cgroup.procs"))
+    }
+
+    /// How many of its processes were killed for want of memory.
+    pub(crate) fn killed(&self) -> Option<u64> {
+        let file = match self.version {
+            Version::One => "memory.oom_control",
+            Version::Two => "memory.events",
+        };
+        kills(&self.dir.join(file))
     }
 }
 
-/// From the text of `/proc/self/mountinfo` and `/proc/self/cgroup`.
-fn find(mounts: &str, own: &str, controller: &str) -> Option<Home> {
+/// From the text of `/proc/self/mountinfo` and `/proc/self/cgroup`. A controller is in one version of
+/// cgroups: where the first has it, the second has not. In the second, what a process is in has what is
+/// above it as well.
+fn find(mounts: &str, own: &str, controller: &str) -> Vec<Home> {
     let has = |list: &str| list.split(',').any(|word| word == controller);
     // `HIERARCHY:CONTROLLERS:PATH`
     let path = |is_it: &dyn Fn(&str) -> bool| {
-        let fields = own.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
-        fields.clone().find(|(controllers, _)| is_it(controllers)).map(|(_, path)| path)
+        let mut fields = own.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+        fields.find(|(controllers, _)| is_it(controllers)).map(|(_, path)| path)
     };
-    let mut two = None;
+    let mut two = Vec::new();
     for line in mounts.lines() {
         // `ID PARENT DEVICE ROOT PLACE OPTIONS … - KIND SOURCE OPTIONS`
         let Some((mount, kind)) = line.split_once(" - ") else { continue };
         let mut fields = mount.split(' ').skip(3);
         let (Some(root), Some(place)) = (fields.next(), fields.next()) else { continue };
+        let below =
+            |path: &str| Some(Path::new(place).join(Path::new(path).strip_prefix(root).ok()?));
         let mut kind = kind.split(' ');
         match (kind.next(), kind.nth(1)) {
             (Some("cgroup"), Some(options)) if has(options) => {
-                let dir = below(root, place, path(&has)?)?;
-                return Some(Home { dir, version: Version::One });
+                let dir = path(&has).and_then(below);
+                return dir.map(|dir| Home { dir, version: Version::One }).into_iter().collect();
             }
             (Some("cgroup2"), _) => {
-                two = path(&str::is_empty).and_then(|path| below(root, place, path));
+                let dir = path(&str::is_empty).and_then(below).unwrap_or_default();
+                let up = dir.ancestors().take_while(|dir| dir.starts_with(place));
+                let home = |dir: &Path| Home { dir: dir.to_owned(), version: Version::Two };
+                two = up.map(home).collect();
             }
             _ => {}
         }
     }
-    two.map(|dir| Home { dir, version: Version::Two })
-}
-
-/// Where a cgroup is that has this path, in a mount of `root` at `place`.
-fn below(root: &str, place: &str, path: &str) -> Option<PathBuf> {
-    Some(Path::new(place).join(Path::new(path).strip_prefix(root).ok()?))
+    two
 }
 
 /// All cgroups that are made for the children of a run. Dropping it removes those that were still in
@@ -125,7 +167,7 @@ impl Cells {
     fn home(&self, controller: Controller) -> Option<&Home> {
         let homes = self.homes.get_or_init(|| {
             [Controller::Memory, Controller::Pids].map(|controller| {
-                let home = Home::find(controller)?;
+                let home = Home::that_gives(controller)?;
                 remove_those_of_the_dead(&home.dir);
                 Some(home)
             })
@@ -148,7 +190,9 @@ impl Drop for Cells {
             if busy.is_empty() {
                 return;
             }
-            busy.iter().for_each(|dir| move_out(dir));
+            for dir in &busy {
+                move_out(dir);
+            }
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -158,7 +202,7 @@ impl Cell {
     /// Bounds what is in it; whether that could be done.
     pub(crate) fn bound(&mut self, controller: Controller, most: u64) -> bool {
         let Some(home) = self.cells.home(controller).cloned() else { return false };
-        let Ok(dir) = self.dir_in(&home, controller) else { return false };
+        let Ok(dir) = self.dir_in(&home) else { return false };
         let most = most.to_string();
         let set = |file: &str, value: &str| fs::write(dir.join(file), value);
         let done = match (controller, home.version) {
@@ -182,13 +226,8 @@ impl Cell {
         done.is_ok()
     }
 
-    /// Its folder in a hierarchy that has the controller.
-    fn dir_in(&mut self, home: &Home, controller: Controller) -> io::Result<PathBuf> {
-        if home.version == Version::Two {
-            // Refused where there are processes beside the cell, but at the top of all.
-            let more = format!("+{}", controller.word());
-            fs::write(home.dir.join("cgroup.subtree_control"), more)?;
-        }
+    /// Its folder below this one.
+    fn dir_in(&mut self, home: &Home) -> io::Result<PathBuf> {
         if let Some(dir) = self.dirs.iter().find(|dir| dir.parent() == Some(&home.dir)) {
             return Ok(dir.clone());
         }
@@ -205,7 +244,7 @@ impl Cell {
 
     /// How many processes were killed in it for want of memory; `None` if it does not bound memory.
     pub(crate) fn killed(&self) -> Option<u64> {
-        killed(self.memory.as_ref()?)
+        self.memory.as_ref()?.killed()
     }
 }
 
@@ -215,15 +254,6 @@ impl Drop for Cell {
         busy.append(&mut self.dirs);
         busy.retain(|dir| fs::remove_dir(dir).is_err_and(|error| is_busy(&error)));
     }
-}
-
-/// How many processes of a cgroup were killed for want of memory.
-pub(crate) fn killed(home: &Home) -> Option<u64> {
-    let file = match home.version {
-        Version::One => "memory.oom_control",
-        Version::Two => "memory.events",
-    };
-    kills(&home.dir.join(file))
 }
 
 /// The number behind `oom_kill` in a file of names and numbers.

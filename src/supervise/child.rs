@@ -197,12 +197,12 @@ impl Child {
             ended: self.exited.unwrap_or_else(|| clock.now()),
             how,
             leaked: self.leaked,
-            child: ChildDone {
+            child: Box::new(ChildDone {
                 exit_code: status.and_then(|status| status.code()),
                 signal: status.and_then(|status| status.signal()),
                 stdout,
                 stderr: self.stderr.capture.finish(),
-            },
+            }),
             original: original.map(Arc::new),
             ok_exit: self.ok_exit,
             result: self.result,

@@ -13,7 +13,7 @@ use crate::supervise::message::{ChildEvent, Patron, Request};
 use crate::supervise::oom::OomWatch;
 use crate::supervise::spawn::OpenFiles;
 use crate::time::{Clock, Time};
-use crate::work::{ChildDone, Stop};
+use crate::work::Stop;
 
 /// What all shards share.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ impl World {
             ended: now,
             how: How::NotSpawned(why),
             leaked: false,
-            child: ChildDone::default(),
+            child: Box::default(),
             limits: None,
             out_of_memory: false,
             original: None,

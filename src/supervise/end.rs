@@ -25,7 +25,7 @@ pub struct ChildEnd {
     /// killed if it was of its process group.
     pub leaked: bool,
     /// Its exit code or signal and what it wrote.
-    pub child: ChildDone,
+    pub child: Box<ChildDone>,
     /// All of its standard output as it was, where the result needs that and the file does not hold it.
     pub original: Option<Arc<File>>,
     /// The exit codes that are a success.

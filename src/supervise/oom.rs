@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::supervise::cgroup::{self, Controller, Home};
+use crate::supervise::cgroup::{self, Home};
 
 /// Counts with the system whom it kills for want of memory.
 ///
@@ -19,7 +19,7 @@ pub struct OomWatch {
 /// Where the system counts.
 #[derive(Debug)]
 enum Counter {
-    /// The processes of our cgroup.
+    /// The processes of a cgroup that we are in.
     Cgroup(Home),
     /// All processes.
     Machine(PathBuf),
@@ -28,9 +28,8 @@ enum Counter {
 impl OomWatch {
     /// Begins to count.
     pub fn start() -> Self {
-        let home = Home::find(Controller::Memory).filter(|home| cgroup::killed(home).is_some());
         let machine = || Counter::Machine(Path::new("/proc/vmstat").to_owned());
-        let counter = home.map_or_else(machine, Counter::Cgroup);
+        let counter = Home::that_counts().map_or_else(machine, Counter::Cgroup);
         let known = AtomicU64::new(counter.read());
         Self { counter, known }
     }
@@ -47,7 +46,7 @@ impl OomWatch {
 impl Counter {
     fn read(&self) -> u64 {
         let count = match self {
-            Self::Cgroup(home) => cgroup::killed(home),
+            Self::Cgroup(home) => home.killed(),
             Self::Machine(file) => cgroup::kills(file),
         };
         count.unwrap_or(0)

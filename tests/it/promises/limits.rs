@@ -1,16 +1,18 @@
 //! Promises about limits that tasks ask for, and programs that cannot be run.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::promises::kept;
 use crate::story::{End, Story, own_functions, require, unavailable};
 
 /// A program that takes 400 MiB, which is more than any cgroup of these stories has.
-const GREEDY: &str = r#"run = ["python3", "-c", "print(len(bytes(400 << 20)))"]"#;
+const GREEDY: &str = r#"run = ["python3", "-c", "print(len(b'x' * (400 << 20)))"]"#;
 
 /// The kind of the error of a future, and its message.
 #[track_caller]
@@ -107,15 +109,13 @@ fn f19_each_program_that_cannot_be_run_says_why_and_the_others_run() {
         run  = ["./other-script"]
         [[task]]
         name = "one-long"
-        run  = ["true", "{{{{ vars.long * 31 }}}}"]
+        run  = ["true", "{long}{long}"]
         [[task]]
         name = "many-long"
         run  = ["true", {many}]
         [[task]]
         name  = "fine"
         run   = ["./fine"]
-        [vars]
-        long = "{long}"
         "#
     ))
     .file("text", "")
@@ -236,10 +236,10 @@ fn f39_a_task_that_is_killed_at_its_memory_is_named_so_and_the_others_live() {
         {GREEDY}
         [[task]]
         name  = "of-a-script"
-        run   = 'python3 -c "print(len(bytes(400 << 20)))"; true'
+        run   = """python3 -c "print(len(b'x' * (400 << 20)))"; true"""
         [[task]]
         name  = "tried-again"
-        run   = 'test "$JOBRUN_ATTEMPT" = 2 || python3 -c "print(len(bytes(400 << 20)))"'
+        run   = """test "$JOBRUN_ATTEMPT" = 2 || python3 -c "print(len(b'x' * (400 << 20)))"; exit"""
         retry = {{ count = 3, on = ["oom"] }}
         [[task]]
         name = "modest"
@@ -248,17 +248,23 @@ fn f39_a_task_that_is_killed_at_its_memory_is_named_so_and_the_others_live() {
     ))
     .run();
     kept(&end, 1);
-    let cgroup = end.result("modest").as_str().unwrap().to_owned();
-    if !cgroup.contains("/jobrun-") {
+    // `…/jobrun-PID.NUMBER`
+    let modest = end.result("modest").as_str().unwrap();
+    let mut cells = modest.lines().filter_map(|line| line.rsplit_once("/jobrun-"));
+    let Some((above, cell)) = cells.find(|(_, cell)| cell.contains('.')) else {
         return unavailable("a cgroup that bounds memory can be made by root alone");
-    }
+    };
     let killed = "was killed by SIGKILL (signal 9): out of memory, `limits.memory` is 32 MiB";
     assert_eq!(error(&end, "greedy"), ("oom", killed));
     let killed = "exited with code 137: out of memory, `limits.memory` is 32 MiB";
     assert_eq!(error(&end, "of-a-script"), ("oom", killed));
     assert_eq!(end.state("tried-again"), "succeeded");
     assert_eq!(end.future("tried-again")["attempts"].as_array().unwrap().len(), 2);
-    assert_eq!(left_cgroups(&end), [""; 0]);
+    let all = format!("jobrun-{}.", cell.split_once('.').unwrap().0);
+    let places = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(|place| format!("{place}{above}"));
+    let entries = places.iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.starts_with(&all)).collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]
@@ -308,7 +314,7 @@ fn f39_a_worker_that_is_killed_for_want_of_memory_is_named_so() {
     let Some(cgroup) = Cgroup::of_memory(64 << 20) else {
         return unavailable("a cgroup that bounds memory can be made by root alone");
     };
-    let story = Story::new(&format!(
+    let story = Story::new(
         r#"
         [executor]
         kind = "process"
@@ -319,14 +325,14 @@ fn f39_a_worker_that_is_killed_for_want_of_memory_is_named_so() {
         args = ["worker"]
         [[task]]
         name = "greedy"
-        run  = ["sh", "-c", "cat gate; exec python3 -c 'print(len(bytes(400 << 20)))'"]
+        run  = ["sh", "-c", "cat gate; exec python3 -c 'print(len(b\"x\" * (400 << 20)))'"]
         [[task]]
         name  = "next"
         call  = "worker"
         after = ["in-a-worker", "greedy"]
         when  = "always"
-        "#
-    ))
+        "#,
+    )
     .program(own_functions());
     let (worker, gate) = (story.gate("worker"), story.gate("gate"));
     let running = story.under(&cgroup.enter()).spawn();
@@ -345,32 +351,37 @@ fn f39_a_worker_that_is_killed_for_want_of_memory_is_named_so() {
     assert_eq!(end.state("next"), "succeeded");
 }
 
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 /// A memory cgroup beside those that jobrun makes.
 struct Cgroup(PathBuf);
 
 impl Cgroup {
     /// One with so much; `None` where none can be made.
     fn of_memory(most: u64) -> Option<Self> {
+        let (home, file) = Self::home()?;
+        let name =
+            format!("test-{}-{most}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let cgroup = Self(home.join(name));
+        fs::create_dir(&cgroup.0).ok()?;
+        fs::write(cgroup.0.join(file), most.to_string()).ok()?;
+        // Where swap is counted, there is none.
+        let _ = fs::write(cgroup.0.join("memory.memsw.limit_in_bytes"), most.to_string());
+        let _ = fs::write(cgroup.0.join("memory.swap.max"), "0");
+        Some(cgroup)
+    }
+
+    /// Where it is made, and the file that says how much it has.
+    fn home() -> Option<(PathBuf, &'static str)> {
         let own = fs::read_to_string("/proc/self/cgroup").unwrap();
         let path = |of: &str| {
             let mut fields = own.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
             fields.find(|(controllers, _)| *controllers == of).map(|(_, path)| path)
         };
-        let (home, file) = match path("memory") {
-            Some(path) => (format!("/sys/fs/cgroup/memory{path}"), "memory.limit_in_bytes"),
-            None => (format!("/sys/fs/cgroup{}", path("")?), "memory.max"),
-        };
-        let name = format!("jobrun-test.{}.{:?}", std::process::id(), std::thread::current().id());
-        let cgroup = Self(Path::new(&home).join(name.replace(['(', ')'], "")));
-        fs::create_dir(&cgroup.0).ok()?;
-        fs::write(cgroup.0.join(file), most.to_string()).ok()?;
-        for swap in ["memory.memsw.limit_in_bytes", "memory.swap.max"] {
-            let _ = fs::write(
-                cgroup.0.join(swap),
-                if swap.ends_with("max") { 0 } else { most }.to_string(),
-            );
-        }
-        Some(cgroup)
+        Some(match path("memory") {
+            Some(path) => (format!("/sys/fs/cgroup/memory{path}").into(), "memory.limit_in_bytes"),
+            None => (format!("/sys/fs/cgroup{}", path("")?).into(), "memory.max"),
+        })
     }
 
     /// Who is started by this command is in it.
@@ -388,15 +399,9 @@ impl Drop for Cgroup {
             if fs::remove_dir(&self.0).is_ok() {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
-}
-
-/// The cgroups that a run has left.
-fn left_cgroups(end: &End) -> Vec<String> {
-    let _ = end;
-    Vec::new()
 }
 
 fn is_root() -> bool {
