@@ -279,6 +279,7 @@ impl<'a> View<'a> {
             ("stdin", task.stdin.as_deref().map(Spanned::entry)),
             ("ok_exit", task.ok_exit.as_deref().map(Spanned::entry)),
             ("result", task.result.as_deref().map(Spanned::entry)),
+            ("leak", task.leak.as_deref().map(Spanned::entry)),
             ("limits", task.limits.as_deref().map(Spanned::entry)),
             ("nice", task.nice.as_deref().map(Spanned::entry)),
         ];
@@ -472,6 +473,7 @@ impl<'a> View<'a> {
             stdin: stdin.flatten(),
             ok_exit: ok_exit.unwrap_or_else(|| Arc::clone(usual_exit)),
             result: pick!(self, result).map(|kind| kind.value).unwrap_or_default(),
+            leak: pick!(self, leak).map(|leak| leak.value).unwrap_or_default(),
             limits: bounds::compile(context, pick!(self, limits), pick!(self, nice)),
         })
     }

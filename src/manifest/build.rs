@@ -15,7 +15,7 @@ use crate::manifest::values::{
     Bytes, Condition, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar,
 };
 use crate::value::Value;
-use crate::work::ResultKind;
+use crate::work::{Leak, ResultKind};
 
 #[expect(clippy::unnecessary_wraps, reason = "it makes the value of a key, which may be absent")]
 pub(super) fn given<T>(value: impl Into<T>) -> Given<T> {
@@ -465,6 +465,13 @@ impl Task {
     #[must_use]
     pub fn result(mut self, kind: ResultKind) -> Self {
         self.result = given(kind);
+        self
+    }
+
+    /// What becomes of processes that the command leaves.
+    #[must_use]
+    pub fn leak(mut self, leak: Leak) -> Self {
+        self.leak = given(leak);
         self
     }
 

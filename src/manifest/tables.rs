@@ -22,10 +22,11 @@ use crate::manifest::values::{
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
 use crate::value::Value;
-use crate::work::ResultKind;
+use crate::work::{Leak, ResultKind};
 
 /// Keys of a task that only suit `run`.
-const RUN_KEYS: [&str; 8] = ["cwd", "env", "shell", "stdin", "ok_exit", "result", "limits", "nice"];
+const RUN_KEYS: [&str; 9] =
+    ["cwd", "env", "shell", "stdin", "ok_exit", "result", "leak", "limits", "nice"];
 
 /// Keys of a task or a callback that only suit `call`.
 pub const CALL_KEYS: [&str; 2] = ["args", "with"];
@@ -192,6 +193,10 @@ table! {
         /// What the standard output of a command becomes: the result as text, as a list of lines,
         /// as JSON, or nothing.
         pub result: Given<ResultKind> = "json",
+        /// What becomes of processes that a command has started and that have not ended when it has.
+        /// `warn`: they live on until the run ends. `kill`: they are killed. `fail`: they are killed,
+        /// and it fails if they held its output open. Default: `warn`.
+        pub leak: Given<Leak> = "kill",
         /// What a command, and all that it starts, may use.
         pub limits: Given<Limits> = { "memory": "512MiB", "cpu_time": "10s" },
         /// So much is added to the niceness of a command: above 0 others go first.

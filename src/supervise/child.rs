@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::event::epoll;
 use rustix::io::Errno;
 
+use crate::guard::{self, Containment};
 use crate::outcome::Stream;
 use crate::rundir::RunDir;
 use crate::supervise::capture::Capture;
@@ -20,7 +21,7 @@ use crate::supervise::oom::OomWatch;
 use crate::supervise::process::Process;
 use crate::supervise::spawn::Spawned;
 use crate::time::{Clock, Time};
-use crate::work::{ChildDone, Limits, ResultKind};
+use crate::work::{ChildDone, Leak, Limits, ResultKind};
 
 /// A stream that still has more after so many reads lets others go first.
 const READS_AT_ONCE: usize = 16;
@@ -49,6 +50,7 @@ pub(crate) struct Child {
     pub(crate) leaked: bool,
     ok_exit: Arc<[i32]>,
     result: ResultKind,
+    leak: Leak,
     limits: Option<Arc<Limits>>,
     cell: Option<Cell>,
 }
@@ -110,6 +112,7 @@ impl Child {
             leaked: false,
             ok_exit: request.command.ok_exit,
             result,
+            leak: request.command.leak,
             limits: request.command.limits,
             cell: spawned.cell,
         }
@@ -170,14 +173,17 @@ impl Child {
         }
     }
 
-    /// Kills what is left of its group, reaps it and says how it ended. Its process has ended.
+    /// Reaps it and says how it ended. Its process has ended. What is left of its group is killed before
+    /// that, unless it may live on: once its leader is reaped, its number may become another's.
     pub(crate) fn finish(
         mut self,
         epoll: BorrowedFd<'_>,
         clock: Clock,
         oom: Option<&OomWatch>,
     ) -> ChildEnd {
-        self.signal(libc::SIGKILL);
+        if !self.may_leave() {
+            self.signal(libc::SIGKILL);
+        }
         let open = [&self.stdout.fd, &self.stderr.fd].into_iter().flatten();
         for fd in open.filter(|_| self.watched) {
             let _ = epoll::delete(epoll, fd);
@@ -196,8 +202,8 @@ impl Child {
             started: self.started,
             ended: self.exited.unwrap_or_else(|| clock.now()),
             how,
-            leaked: self.leaked,
             child: Box::new(ChildDone {
+                leaked: self.leaked,
                 exit_code: status.and_then(|status| status.code()),
                 signal: status.and_then(|status| status.signal()),
                 stdout,
@@ -206,6 +212,7 @@ impl Child {
             original: original.map(Arc::new),
             ok_exit: self.ok_exit,
             result: self.result,
+            leak: self.leak,
             limits: self.limits,
             out_of_memory,
         }
@@ -220,6 +227,12 @@ impl Child {
             Some(killed) => killed > 0,
             None => was_killed(status) && oom.is_some_and(OomWatch::has_killed),
         }
+    }
+
+    /// Whether processes of its group may outlive it: somebody must be there to end them with the run.
+    fn may_leave(&self) -> bool {
+        let ended_by_itself = self.stopped.is_none();
+        self.leak == Leak::Warn && ended_by_itself && guard::containment() != Containment::Groups
     }
 }
 

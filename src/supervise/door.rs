@@ -46,13 +46,13 @@ impl World {
             started: now,
             ended: now,
             how: How::NotSpawned(why),
-            leaked: false,
             child: Box::default(),
             limits: None,
             out_of_memory: false,
             original: None,
             ok_exit: Arc::clone(&request.command.ok_exit),
             result: request.command.result,
+            leak: request.command.leak,
         };
         let _ = self.patron.tell(request.key, ChildEvent::Ended(end));
     }
