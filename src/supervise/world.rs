@@ -1,12 +1,14 @@
 //! What the threads that mind children share. Knows nothing of what they do with it.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::rundir::RunDir;
+use crate::supervise::cgroup::Cells;
 use crate::supervise::door::Queue;
 use crate::supervise::end::{ChildEnd, How};
 use crate::supervise::message::{ChildEvent, Patron, Request};
+use crate::supervise::oom::OomWatch;
 use crate::supervise::spawn::OpenFiles;
 use crate::time::{Clock, Time};
 
@@ -23,6 +25,10 @@ pub(crate) struct World {
     pub(crate) limit: OpenFiles,
     /// What every child inherits beyond its streams.
     pub(crate) inherit: Arc<[OwnedFd]>,
+    /// The cgroups of those that may use only so much.
+    pub(crate) cells: Arc<Cells>,
+    /// Begun when the first child runs.
+    pub(crate) oom: Arc<OnceLock<OomWatch>>,
 }
 
 impl World {
@@ -38,6 +44,8 @@ impl World {
             ended: now,
             how: How::NotSpawned(why),
             child: Box::default(),
+            limits: None,
+            out_of_memory: false,
             original: None,
             ok_exit: Arc::clone(&request.command.ok_exit),
             result: request.command.result,
