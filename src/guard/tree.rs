@@ -170,20 +170,34 @@ fn numbered(folder: &str) -> io::Result<Vec<Pid>> {
 }
 
 fn parent_of(pid: Pid) -> Option<Pid> {
-    to_pid(&state_and_parent(pid)?.1)
+    fields(pid)?.get(1).and_then(|parent| to_pid(parent))
 }
 
-/// Whether a process is there and has not ended.
+/// Whether a process is there, and neither has ended nor is about to because it was killed.
 pub(crate) fn is_alive(pid: Pid) -> bool {
-    state_and_parent(pid).is_some_and(|(state, _)| !["Z", "X"].contains(&&*state))
+    const IS_EXITING: u64 = 4;
+    let Some(fields) = fields(pid) else { return false };
+    let ends = fields.get(6).and_then(|flags| flags.parse().ok()).unwrap_or(0_u64) & IS_EXITING;
+    ends == 0 && !["Z", "X"].contains(&&*fields[0]) && !is_killed(pid)
 }
 
-fn state_and_parent(pid: Pid) -> Option<(String, String)> {
+/// Whether SIGKILL waits for a process to notice it.
+fn is_killed(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid()));
+    let killed = |line: &str| {
+        let pending = line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:"));
+        let pending = pending.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+        pending.unwrap_or(0) & 1 << (libc::SIGKILL - 1) != 0
+    };
+    status.unwrap_or_default().lines().any(killed)
+}
+
+/// What `/proc` says of a process: its state, its parent, and so on.
+fn fields(pid: Pid) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
     // `PID (NAME) STATE PARENT …`, where NAME may hold anything, parentheses included.
     let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace().map(str::to_owned);
-    Some((fields.next()?, fields.next()?))
+    Some(rest.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
 fn to_pid(text: &str) -> Option<Pid> {
