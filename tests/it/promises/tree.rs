@@ -23,6 +23,7 @@ use crate::story::{End, Gate, Running, Story, example, require, skipped};
 const FIVE: &str = r#"
     [[task]]
     name = "five"
+    grace = "100ms"
     run  = """
         trap '' INT TERM HUP QUIT
         sleep MARK &
@@ -347,6 +348,7 @@ fn f15_a_child_that_takes_orphans_itself_does_not_keep_them() {
     let manifest = r#"
         [[task]]
         name = "reaper"
+        grace = "100ms"
         run  = ["python3", "-c", """
 import ctypes, os, signal, time
 PR_SET_CHILD_SUBREAPER = 36
