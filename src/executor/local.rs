@@ -3,7 +3,7 @@
 
 use std::mem;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::executor::Backend;
 use crate::executor::admission::Admission;
@@ -289,6 +289,7 @@ impl Pool {
                     run_id: settings.run_id.clone(),
                     max_tasks: setup.max_tasks_per_child,
                     files: settings.files.clone(),
+                    oom: OnceLock::new(),
                 };
                 Calls::Process(ProcessPool::new(executor, rules))
             }
