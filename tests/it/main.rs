@@ -8,6 +8,7 @@ mod bind;
 mod bombs;
 mod builtins;
 mod callbacks;
+mod cases;
 mod check;
 mod cli;
 mod compile;
