@@ -157,6 +157,7 @@ pub struct Changes {
 
 /// How a job is run and shown.
 #[derive(Clone, Debug, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags, independent of each other")]
 pub struct RunOptions {
     /// What to change before the run.
     #[command(flatten)]

@@ -15,7 +15,7 @@ const LONGEST: usize = 64;
 /// So many bytes of a possible command are held back at most, the colours in it included.
 const MOST_HELD: usize = 256;
 
-/// What CI systems take for the beginning of a command: GitHub's, Azure's and TeamCity's.
+/// What CI systems take for the beginning of a command: GitHub's, Azure's and `TeamCity`'s.
 const COMMANDS: [&str; 4] = ["::", "##[", "##vso[", "##teamcity["];
 
 /// Where output goes, as far as that matters.

@@ -227,7 +227,7 @@ const HOSTILE: [(&[u8], &str, &str); 16] = [
 /// A job of hostile names with a task that writes that.
 fn hostile() -> Story {
     let story = Story::new(
-        r###"
+        r#"
         name = "::error::job\u001B]0;t\u0007##[x]"
 
         [[task]]
@@ -238,7 +238,7 @@ fn hostile() -> Story {
         name = "fails"
         call = "fail"
         args = ["::error::no\u001B[2J\n::error::no ##[x]\u202E"]
-        "###,
+        "#,
     );
     let text: Vec<u8> = HOSTILE.iter().flat_map(|(bytes, ..)| [*bytes, b"\n"].concat()).collect();
     fs::write(story.path("hostile"), text).unwrap();
@@ -259,7 +259,7 @@ fn f46_in_the_log_of_a_ci_system_output_and_names_do_nothing_but_be_read() {
     for name in ["CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "TEAMCITY_VERSION"] {
         let end = hostile().env(name, "true").run();
         kept(&end, 1);
-        let shown: String = HOSTILE.iter().map(|(_, _, log)| format!("{log}\n")).collect();
+        let shown: String = HOSTILE.iter().flat_map(|(_, _, log)| [*log, "\n"]).collect();
         assert_eq!(end.stdout, shown);
         says_nothing_hostile(&end);
     }
@@ -282,7 +282,7 @@ fn f46_on_a_terminal_output_and_names_do_nothing_but_be_read() {
     let on_terminal = ["sh", "-c", r#"exec script -qec "$*" /dev/null"#, "sh"];
     let end = hostile().under(&on_terminal).args(&["--progress", "none"]).run();
     kept(&end, 1);
-    let shown: String = HOSTILE.iter().map(|(_, terminal, _)| format!("{terminal}\r\n")).collect();
+    let shown: String = HOSTILE.iter().flat_map(|(_, terminal, _)| [*terminal, "\r\n"]).collect();
     assert!(end.stdout.contains(&shown), "{:?}", end.stdout);
     let rest = end.stdout.replace(&shown, "").replace("\r\n", "\n");
     assert!(!rest.contains(|c: char| c.is_control() && c != '\n'), "{rest:?}");
