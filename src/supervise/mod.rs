@@ -11,11 +11,14 @@
 //! asked who shall start it, and the end of one child is followed by the start of the next without a
 //! word to anybody else.
 
+mod bounds;
 mod capture;
+mod cgroup;
 mod child;
 mod door;
 mod end;
 mod message;
+mod oom;
 mod process;
 mod program;
 mod result;
@@ -32,6 +35,7 @@ use rustix::thread::sched_getaffinity;
 pub(crate) use capture::Capture;
 pub use end::{ChildEnd, How, describe_exit};
 pub use message::{ChildEvent, Patron, Request, Urgency};
+pub use oom::OomWatch;
 pub use process::Process;
 pub use program::has_program;
 pub use worker::{Worker, spawn_worker};
@@ -72,6 +76,8 @@ impl Children {
             share,
             limit: Arc::default(),
             inherit: Arc::new([]),
+            cells: Arc::default(),
+            oom: Arc::default(),
         };
         Self { world, shards: Mutex::default(), most }
     }
