@@ -373,12 +373,13 @@ impl Backend for World<'_> {
     }
 
     fn stop(&mut self, node: NodeId, attempt: u32, how: Stop) {
-        let late = self.plan.trouble.lag > 0 && self.dice.percent(30);
-        let at = self.now.after(if late { self.times(1) } else { Duration::ZERO });
-        if late || how == Stop::Recall {
-            self.arrange(at, Happening::Stop((node, attempt), how));
+        // What waits is taken back before anybody listens; to what runs the word may take its time.
+        let id = (node, attempt);
+        let runs = self.known.get(&id).is_some_and(|known| known.run.is_some());
+        if runs && self.plan.trouble.lag > 0 && self.dice.percent(30) {
+            self.arrange(self.now.after(self.times(1)), Happening::Stop(id, how));
         } else {
-            self.carry_out((node, attempt), how);
+            self.carry_out(id, how);
         }
     }
 
