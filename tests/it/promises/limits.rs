@@ -243,7 +243,7 @@ fn f39_a_task_that_is_killed_at_its_memory_is_named_so_and_the_others_live() {
         retry = {{ count = 3, on = ["oom"] }}
         [[task]]
         name = "modest"
-        run  = ["cat", "/proc/self/cgroup"]
+        run  = "cat /proc/self/cgroup; sleep 1000 > /dev/null 2>&1 &"
         "#
     ))
     .run();
