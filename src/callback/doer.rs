@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender as Channel, bounded, unbounded};
 use tracing::Span;
 
 use super::post::{post, timed_out};
@@ -15,7 +15,7 @@ use crate::inbox::Sender;
 use crate::mask::Masker;
 use crate::outcome::Outcome;
 use crate::rundir::RunDir;
-use crate::supervise::{ChildEnd, ChildEvent, Children, How, Request};
+use crate::supervise::{ChildEnd, ChildEvent, Children, Headroom, How, Request};
 use crate::time::Clock;
 use crate::work::{Call, CallbackWork, Command, Notice, ResultKind, Stop};
 
@@ -29,9 +29,15 @@ pub(super) struct Doer {
     run_id: String,
     dir: PathBuf,
     masker: Masker,
+    /// What the system has room for.
+    headroom: Arc<Headroom>,
     /// Made when there is a first command.
     children: Option<Children>,
+    stand_in: Option<Channel<Act>>,
 }
+
+/// What a thread is for.
+type Act = Box<dyn FnOnce() + Send>;
 
 impl Doer {
     pub(super) fn new(
@@ -41,7 +47,22 @@ impl Doer {
         dir: &Path,
     ) -> Self {
         let (run_id, dir) = (run_id.to_owned(), dir.to_owned());
-        Self { sender, functions, run_id, dir, masker: Masker::none(), children: None }
+        let (masker, headroom) = (Masker::none(), Arc::default());
+        let (children, stand_in) = (None, None);
+        Self { sender, functions, run_id, dir, masker, headroom, children, stand_in }
+    }
+
+    /// Starts a thread for what no thread of its own can be had for, which is then done there, one after
+    /// the other. By the time it is needed, none could be had. Without it such a callback fails.
+    pub(super) fn keep_a_thread(&mut self) {
+        let (hand, handed) = unbounded::<Act>();
+        let serve = move || handed.into_iter().for_each(|act| act());
+        self.stand_in = thread().spawn(serve).is_ok().then_some(hand);
+    }
+
+    /// Takes room beside that of the run's other children.
+    pub(super) fn beside(&mut self, headroom: &Headroom) {
+        self.headroom = Arc::new(headroom.beside());
     }
 
     /// Covers secrets in files and errors.
@@ -98,7 +119,7 @@ impl Doer {
                     sender.send(notice);
                 }
             };
-            Children::new(Clock::start(), files, Arc::new(sink))
+            Children::new(Clock::start(), files, Arc::new(sink)).within(Arc::clone(&self.headroom))
         });
         children.start(Request {
             key,
@@ -127,7 +148,7 @@ impl Doer {
         let token: Token = context.token().clone();
         let (done, end) = bounded(1);
         let within = span.clone();
-        spawn(move || {
+        self.spawn(move || {
             let ended = within.in_scope(|| function.call(&context, call.args));
             let _ = done.send(ended.map(drop).map_err(|failure| failure.message));
         })?;
@@ -148,11 +169,27 @@ impl Doer {
         act: impl FnOnce() -> Result<(), String> + Send + 'static,
     ) -> Result<(), String> {
         let (sender, span) = (self.sender.clone(), span.clone());
-        spawn(move || {
+        self.spawn(move || {
             let start = Instant::now();
             let ended = span.in_scope(act);
             sender.send(notice(key, ended, start.elapsed()));
         })
+    }
+
+    fn spawn(&self, act: impl FnOnce() + Send + 'static) -> Result<(), String> {
+        // It is lost with a thread that cannot be started, unless that finds it somewhere else.
+        let (hand, handed) = bounded::<Act>(1);
+        let _ = hand.send(Box::new(act));
+        let take = handed.clone();
+        let spawned = thread().spawn(move || take.try_iter().for_each(|act| act()));
+        match (spawned, &self.stand_in) {
+            (Ok(_), _) => Ok(()),
+            (Err(_), Some(stand_in)) => {
+                handed.try_iter().for_each(|act| drop(stand_in.send(act)));
+                Ok(())
+            }
+            (Err(error), None) => Err(format!("cannot start a thread: {error}")),
+        }
     }
 
     fn tell(&self, key: u64, ended: Result<(), String>, elapsed: Duration) {
@@ -161,9 +198,8 @@ impl Doer {
     }
 }
 
-fn spawn(act: impl FnOnce() + Send + 'static) -> Result<(), String> {
-    let thread = thread::Builder::new().name("callback".to_owned());
-    thread.spawn(act).map(drop).map_err(|error| format!("cannot start a thread: {error}"))
+fn thread() -> thread::Builder {
+    thread::Builder::new().name("callback".to_owned())
 }
 
 fn notice(key: u64, ended: Result<(), String>, elapsed: Duration) -> Notice {

@@ -15,9 +15,9 @@ use crate::functions::Functions;
 use crate::graph::ExecutorKind;
 use crate::id::{ExecutorId, NodeId};
 use crate::inbox::{Inbox, Sender};
-use crate::job::Job;
+use crate::job::{Action, Job};
 use crate::rundir::RunDir;
-use crate::supervise::Request;
+use crate::supervise::{Headroom, Request};
 use crate::time::{Clock, Time};
 use crate::work::{Args, Call, Notice, Start, Stop, Work};
 
@@ -42,6 +42,8 @@ pub struct Settings {
     pub files: RunDir,
     /// The program that worker processes run.
     pub worker: WorkerProgram,
+    /// What the system has room for.
+    pub headroom: Arc<Headroom>,
 }
 
 /// The executors of this machine. Dropping it stops what runs: children and worker processes are
@@ -83,10 +85,16 @@ impl Local {
         let ids = (0..settings.job.graph.executors().len() as u32).map(ExecutorId);
         let admission = Admission::new(&settings.job, notices.clone());
         let pool = |id| Pool::new(id, &settings, &names, &notices, admission.heirloom(id));
+        let pools: Vec<Pool> = ids.map(pool).collect();
+        for (task, it) in settings.job.graph.tasks() {
+            if let Action::Run(_) = settings.job.spec(task).action {
+                pools[it.executor.index()].children.prepare();
+            }
+        }
         Self {
             clock: settings.clock,
             now: settings.clock.now(),
-            pools: ids.map(pool).collect(),
+            pools,
             stops: Vec::new(),
             admission,
             job: settings.job,
@@ -247,6 +255,7 @@ impl Pool {
             Arc::clone(&workers),
             notices.apart(),
             inherit,
+            Arc::clone(&settings.headroom),
         );
         let executor = Executor {
             id,
@@ -259,6 +268,7 @@ impl Pool {
             dir: settings.job.origin.dir.as_path().into(),
             clock: settings.clock,
             notices: notices.clone(),
+            headroom: Arc::clone(&settings.headroom),
         };
         let calls = match of_graph.kind {
             ExecutorKind::Thread => Calls::Thread(ThreadPool::new(executor)),

@@ -25,6 +25,7 @@ use crate::run::driver::Driver;
 use crate::run::secrets::Secrets;
 use crate::rundir::RunDir;
 use crate::shape::RunView;
+use crate::supervise::Headroom;
 use crate::time::Clock;
 use crate::value::Value;
 use crate::work::Notice;
@@ -99,6 +100,7 @@ pub struct Runner<'a> {
     secrets: Secrets,
     inbox: Inbox<Notice>,
     worker: WorkerProgram,
+    headroom: Arc<Headroom>,
 }
 
 impl<'a> Runner<'a> {
@@ -114,6 +116,7 @@ impl<'a> Runner<'a> {
             secrets,
             inbox: Inbox::default(),
             worker: WorkerProgram::default(),
+            headroom: Arc::default(),
         }
     }
 
@@ -173,6 +176,7 @@ impl<'a> Runner<'a> {
             run_id: self.facts.run_id.clone(),
             files: RunDir::new(&self.facts.run_id).masked(self.facts.masker.clone()),
             worker: self.worker.clone(),
+            headroom: Arc::clone(&self.headroom),
         };
         let notices = self.inbox.sender();
         let backend = Local::new(settings, std::mem::take(&mut self.inbox));
@@ -186,10 +190,11 @@ impl<'a> Runner<'a> {
     }
 
     fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
-        let Self { job, functions, observers, facts, secrets, .. } = self;
+        let Self { job, functions, observers, facts, secrets, headroom, .. } = self;
         let binder = Binder::new(&job, &facts.run_id, facts.started_at);
         let callbacks =
             Callbacks::new(&job, &functions, binder, notices).masked(facts.masker.clone());
+        let callbacks = callbacks.beside(&headroom);
         let driver = Driver::new(&job, &facts, backend, observers, callbacks);
         let ledger = driver.run(secrets.warnings());
         let exit = Exit::of(&job.graph, &ledger);

@@ -70,6 +70,9 @@ pub trait Patron: Send + Sync {
         true
     }
 
+    /// Takes the room back, and what it added, for the child could not be started yet.
+    fn put_back(&self, _request: &mut Request) {}
+
     /// Takes note of an event. A patron that is in no hurry to act on it asks to be reminded.
     fn tell(&self, key: u64, event: ChildEvent) -> Urgency;
 

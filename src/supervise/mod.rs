@@ -10,9 +10,11 @@
 //! word to anybody else.
 
 mod capture;
+mod census;
 mod child;
 mod door;
 mod end;
+mod headroom;
 mod message;
 mod process;
 mod program;
@@ -22,6 +24,7 @@ mod spawn;
 mod token;
 mod worker;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,9 +32,10 @@ use rustix::thread::sched_getaffinity;
 
 pub(crate) use capture::Capture;
 pub use end::{ChildEnd, How, describe_exit};
+pub use headroom::{Headroom, is_scarcity};
 pub use message::{ChildEvent, Patron, Request, Urgency};
 pub use process::Process;
-pub use program::has_program;
+pub use program::{has_program, scarcity};
 pub use worker::{Worker, spawn_worker};
 
 use crate::rundir::RunDir;
@@ -68,7 +72,7 @@ impl Children {
             patron,
             queue,
             share,
-            limit: Arc::default(),
+            headroom: Arc::default(),
             inherit: Arc::new([]),
         };
         Self { world, shards: Mutex::default(), most }
@@ -79,6 +83,23 @@ impl Children {
     pub fn inheriting(mut self, descriptors: Arc<[OwnedFd]>) -> Self {
         self.world.inherit = descriptors;
         self
+    }
+
+    /// In the room that they share with other sets.
+    #[must_use]
+    pub fn within(mut self, headroom: Arc<Headroom>) -> Self {
+        self.world.headroom = headroom;
+        self
+    }
+
+    /// Starts the first thread now, for children that are sure to come: by then others may have taken all
+    /// threads that there are to be had.
+    pub fn prepare(&self) {
+        let mut shards = self.shards();
+        if shards.is_empty() {
+            // The first child will try again, and tell.
+            let _ = self.add_shard(&mut shards);
+        }
     }
 
     /// Starts a child as soon as its patron has room for it.
@@ -119,8 +140,8 @@ impl Children {
         if let Some(shard) = asleep.min_by_key(|shard| shard.door().load()) {
             shard.door().wake();
         } else if shards.len() < self.most {
-            match Shard::start(self.world.clone()) {
-                Ok(shard) => shards.push(shard),
+            match self.add_shard(&mut shards) {
+                Ok(()) => {}
                 // Those that run mind all.
                 Err(_) if !shards.is_empty() => {}
                 Err(error) => {
@@ -129,6 +150,11 @@ impl Children {
                 }
             }
         }
+    }
+
+    fn add_shard(&self, shards: &mut Vec<Shard>) -> io::Result<()> {
+        shards.push(Shard::start(self.world.clone())?);
+        Ok(())
     }
 
     fn refuse_all(&self, why: &str) {

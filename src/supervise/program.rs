@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+use crate::supervise::headroom::is_scarcity;
 use crate::work;
 
 /// Why a child could not be started.
@@ -15,8 +16,10 @@ use crate::work;
 pub(crate) enum Refusal {
     /// The program is open for writing: soon it may not be.
     Busy(String),
-    /// The system has no more processes, descriptors or memory: later it may.
+    /// The system has no more processes or memory: later it may.
     Scarce(String),
+    /// This thread can have no more descriptors: later it may.
+    Files(String),
     /// It cannot be started.
     Never(String),
 }
@@ -25,7 +28,7 @@ impl Refusal {
     /// What is wrong.
     pub(crate) fn words(self) -> String {
         match self {
-            Self::Busy(why) | Self::Scarce(why) | Self::Never(why) => why,
+            Self::Busy(why) | Self::Scarce(why) | Self::Files(why) | Self::Never(why) => why,
         }
     }
 }
@@ -81,15 +84,15 @@ pub(crate) fn explain(error: &io::Error, program: &Path, command: &work::Command
         Some(Errno::TXTBSY) => {
             Refusal::Busy(why(format!("{} is being written to", program.display())))
         }
-        Some(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
-            Refusal::Scarce(why(scarcity(error, errno)))
-        }
+        Some(Errno::MFILE) => Refusal::Files(why(scarcity(error))),
+        _ if is_scarcity(error) => Refusal::Scarce(why(scarcity(error))),
         _ => Refusal::Never(why(reason(error, errno, program, command))),
     }
 }
 
-fn scarcity(error: &io::Error, errno: Option<Errno>) -> String {
-    match errno {
+/// What the system is short of.
+pub fn scarcity(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::AGAIN) => "the limit of processes is reached".to_owned(),
         Some(Errno::MFILE | Errno::NFILE) => "the limit of open files is reached".to_owned(),
         _ => error.to_string(),

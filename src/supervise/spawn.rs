@@ -6,17 +6,18 @@ use std::env;
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
 
 use crate::guard::{self, Image, Strings};
+use crate::supervise::headroom::Headroom;
 use crate::supervise::process::Process;
 use crate::supervise::program::{DEFAULT_PATH, Refusal, explain, has_slash, is, look_up};
 use crate::work::Command;
@@ -30,14 +31,12 @@ pub(crate) struct Spawner {
     base: Environment,
     /// What children read that read nothing.
     null: Option<OwnedFd>,
-    limit: OpenFiles,
+    headroom: Arc<Headroom>,
+    /// How many descriptors this thread can have.
+    most_files: usize,
     /// What every child inherits beyond its streams.
     inherit: Arc<[OwnedFd]>,
 }
-
-/// The limit of open files that children inherit, once this process has raised its own. Shared by
-/// all threads.
-pub(crate) type OpenFiles = Arc<OnceLock<Rlimit>>;
 
 /// A child that runs.
 pub(crate) struct Spawned {
@@ -50,24 +49,25 @@ pub(crate) struct Spawned {
 }
 
 impl Spawner {
-    pub(crate) fn new(limit: OpenFiles, inherit: Arc<[OwnedFd]>) -> Self {
+    pub(crate) fn new(headroom: Arc<Headroom>, inherit: Arc<[OwnedFd]>) -> Self {
         let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         Self {
             path,
             found: HashMap::new(),
             base: Environment::inherited(),
             null: None,
-            limit,
+            headroom,
+            most_files: most_files(),
             inherit,
         }
     }
 
-    /// Starts a child in a process group of its own.
-    pub(crate) fn spawn(&mut self, command: &Command) -> Result<Spawned, Refusal> {
+    /// Starts a child in a process group of its own, if so many descriptors are to spare then.
+    pub(crate) fn spawn(&mut self, command: &Command, spare: usize) -> Result<Spawned, Refusal> {
         let program = self.find(command)?;
-        let spawned = match self.start(&program, command) {
-            Err(error) if is(&error, Errno::MFILE) && self.raise_limit() => {
-                self.start(&program, command)
+        let spawned = match self.start(&program, command, spare) {
+            Err(error) if is(&error, Errno::MFILE) && self.has_more_files() => {
+                self.start(&program, command, spare)
             }
             other => other,
         };
@@ -78,18 +78,23 @@ impl Spawner {
             }
             explain(&error, &program, command)
         })?;
-        self.restore_limit(&spawned.process);
+        self.headroom.restore_files(spawned.process.pid());
         Ok(spawned)
     }
 
-    fn start(&mut self, program: &Path, command: &Command) -> io::Result<Spawned> {
+    fn start(
+        &mut self,
+        program: &Path,
+        command: &Command,
+        spare: usize,
+    ) -> io::Result<Spawned> {
         let mut args = Strings::default();
         args.push(&[command.program.as_bytes()])?;
         command.args.iter().try_for_each(|arg| args.push(&[arg.as_bytes()]))?;
         let env = self.base.with(&command.env)?;
         let cwd = command.cwd.as_os_str();
         let cwd = if cwd.is_empty() { None } else { Some(CString::new(cwd.as_bytes())?) };
-        let inherit = Arc::clone(&self.inherit);
+        let (inherit, most_files) = (Arc::clone(&self.inherit), self.most_files);
         let text = command.stdin.as_deref().map(input).transpose()?;
         let stdin = match &text {
             Some(text) => text.as_fd(),
@@ -97,6 +102,7 @@ impl Spawner {
         };
         let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
         let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        spares(&its_stderr, spare, most_files)?;
         let pid = guard::spawn(&Image {
             program: &CString::new(program.as_os_str().as_bytes())?,
             args: &args,
@@ -142,26 +148,30 @@ impl Spawner {
         self.null.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Lets this process have as many open files as the system allows. Whether that changed
-    /// anything.
-    fn raise_limit(&self) -> bool {
-        let mut raised = false;
-        self.limit.get_or_init(|| {
-            let before = getrlimit(Resource::Nofile);
-            let more = Rlimit { current: before.maximum, maximum: before.maximum };
-            raised = before.current != before.maximum && setrlimit(Resource::Nofile, more).is_ok();
-            before
-        });
-        raised
+    /// Whether this thread can have more descriptors than it thought, perhaps because it asks for that.
+    fn has_more_files(&mut self) -> bool {
+        self.headroom.raise_files();
+        let before = std::mem::replace(&mut self.most_files, most_files());
+        self.most_files > before
     }
+}
 
-    /// Gives a child the limit that this process was given. Programs that use `select`, or that
-    /// close every descriptor they might have, rely on it.
-    fn restore_limit(&self, process: &Process) {
-        if let Some(limit) = self.limit.get() {
-            let _ = prlimit(Some(process.pid()), Resource::Nofile, *limit);
-        }
-    }
+/// How many descriptors a thread can have now.
+pub(crate) fn most_files() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
+/// Whether so many descriptors are to spare, when `last` is the one that was opened last.
+///
+/// The system gives the lowest number that is free, so all below the last one are in use.
+///
+/// # Errors
+/// When they are not, as if they were not there.
+pub(crate) fn spares(last: &OwnedFd, spare: usize, most_files: usize) -> io::Result<()> {
+    let used = last.as_raw_fd().unsigned_abs() as usize + 1;
+    let enough = used.saturating_add(spare) <= most_files;
+    if enough { Ok(()) } else { Err(Errno::MFILE.into()) }
 }
 
 /// The environment that all children share, as the system takes it.

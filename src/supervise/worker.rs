@@ -6,11 +6,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::guard::{self, Image, Strings};
+use crate::supervise::headroom::{Headroom, SPARE_FILES};
 use crate::supervise::process::Process;
-use crate::supervise::spawn::Environment;
+use crate::supervise::program::is;
+use crate::supervise::spawn::{Environment, most_files, spares};
 
 /// A worker process with our ends of its three streams, which block.
 #[derive(Debug)]
@@ -25,11 +28,27 @@ pub struct Worker {
     pub stderr: OwnedFd,
 }
 
-/// Starts a worker: `program`, a path, with `args`, in this process's environment.
+/// A worker takes as many descriptors for a moment while it is started, and one that tells of its end.
+const FILES_OF_START: usize = 2;
+
+/// Starts a worker: `program`, a path, with `args`, in this process's environment. Some descriptors are
+/// left for files of our own.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn spawn_worker(program: &Path, args: &[OsString]) -> io::Result<Worker> {
+pub fn spawn_worker(
+    program: &Path,
+    args: &[OsString],
+    headroom: &Headroom,
+) -> io::Result<Worker> {
+    match start(program, args) {
+        Err(error) if is(&error, Errno::MFILE) && headroom.raise_files() => start(program, args),
+        other => other,
+    }
+    .inspect(|worker| headroom.restore_files(worker.process.pid()))
+}
+
+fn start(program: &Path, args: &[OsString]) -> io::Result<Worker> {
     let name = program.as_os_str().as_bytes();
     let mut strings = Strings::default();
     strings.push(&[name])?;
@@ -37,6 +56,7 @@ pub fn spawn_worker(program: &Path, args: &[OsString]) -> io::Result<Worker> {
     let (its_stdin, stdin) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+    spares(&its_stderr, SPARE_FILES + FILES_OF_START, most_files())?;
     let pid = guard::spawn(&Image {
         program: &std::ffi::CString::new(name)?,
         args: &strings,

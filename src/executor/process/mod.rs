@@ -26,22 +26,32 @@ pub(super) struct ProcessPool {
     dispatch: Arc<Dispatch>,
     rules: Arc<Rules>,
     threads: Vec<JoinHandle<()>>,
+    /// How many workers there may be: fewer once the system has refused a thread for one.
+    most: usize,
 }
 
 impl ProcessPool {
     pub(super) fn new(executor: Executor, rules: Rules) -> Self {
+        let most = executor.max_workers as usize;
         let dispatch = Arc::new(Dispatch::new(executor));
-        Self { dispatch, rules: Arc::new(rules), threads: Vec::new() }
+        Self { dispatch, rules: Arc::new(rules), threads: Vec::new(), most }
     }
 
     /// Takes attempts over, which start in this order; leaves the vector empty.
     pub(super) fn submit(&mut self, attempts: &mut Vec<Attempt>) {
         let wanted = self.dispatch.submit(attempts);
-        let possible = self.dispatch.executor.max_workers as usize - self.threads.len();
+        let possible = self.most - self.threads.len();
         for _ in 0..wanted.min(possible) {
             if let Err(error) = self.add_slot() {
-                let number = self.threads.len() + 1;
-                self.dispatch.break_off(&format!("worker {number} could not be started: {error}"));
+                self.most = self.threads.len();
+                if self.most == 0 {
+                    self.dispatch.break_off(&format!("worker 1 could not be started: {error}"));
+                    return;
+                }
+                // A worker takes two more beside the thread that speaks for it, and others need room too.
+                let most = self.most.div_ceil(4);
+                self.dispatch.narrow(most);
+                self.dispatch.executor.warn_of_fewer_workers(most, &error.to_string());
                 return;
             }
         }
@@ -62,9 +72,16 @@ impl ProcessPool {
         let bell = self.dispatch.lock().add_slot()?;
         let proxy = Proxy::new(Arc::clone(&self.dispatch), Arc::clone(&self.rules), slot, bell);
         let name = format!("{}-{}", self.dispatch.executor.name, slot + 1);
-        let thread = std::thread::Builder::new().name(name).spawn(move || proxy.run())?;
-        self.threads.push(thread);
-        Ok(())
+        match std::thread::Builder::new().name(name).spawn(move || proxy.run()) {
+            Ok(thread) => {
+                self.threads.push(thread);
+                Ok(())
+            }
+            Err(error) => {
+                self.dispatch.lock().slots.pop();
+                Err(error)
+            }
+        }
     }
 }
 

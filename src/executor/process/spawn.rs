@@ -12,7 +12,7 @@ use rustix::io::ioctl_fionbio;
 
 use crate::executor::worker::ARGUMENT;
 use crate::guard::describe_signal;
-use crate::supervise::{self, Worker, spawn_worker};
+use crate::supervise::{self, Headroom, Worker, spawn_worker};
 
 /// The program that worker processes run. It calls
 /// [`serve_if_asked`](crate::executor::worker::serve_if_asked).
@@ -53,9 +53,9 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts the program in a process group of its own.
-    pub(super) fn start(program: &WorkerProgram) -> io::Result<Self> {
+    pub(super) fn start(program: &WorkerProgram, headroom: &Headroom) -> io::Result<Self> {
         let Worker { mut process, stdin, stdout, stderr } =
-            spawn_worker(&program.program, &program.args)?;
+            spawn_worker(&program.program, &program.args, headroom)?;
         match prepare(&process, [&stdin, &stdout, &stderr]) {
             Ok(end) => Ok(Self {
                 worker: process,
