@@ -205,6 +205,13 @@ impl Ledger {
         self.unfinished.get(&task).map_or(&[], |unfinished| unfinished)
     }
 
+    /// jobrun itself could not do something. The same is noted once.
+    pub fn error(&mut self, error: String) {
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
+    }
+
     /// How a group's wait returned, if it has.
     pub fn group(&self, task: TaskId) -> Option<&Return> {
         self.groups[task.index()].as_ref()

@@ -187,6 +187,11 @@ pub enum Notice {
         /// Why, for people.
         message: String,
     },
+    /// A thread of jobrun's own has panicked, which is a bug: what it had to tell will never come.
+    Collapsed {
+        /// Its name.
+        thread: String,
+    },
     /// Something went wrong that does not stop the run.
     Warning(String),
     /// The process was sent a signal that asks it to stop.

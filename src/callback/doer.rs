@@ -1,6 +1,7 @@
 //! Who does callbacks: children by the supervisor, calls and posts on threads of their own. Knows
 //! neither events nor the graph.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -10,12 +11,14 @@ use crossbeam_channel::{RecvTimeoutError, Sender as Channel, bounded, unbounded}
 use tracing::Span;
 
 use super::post::{post, timed_out};
-use crate::functions::{Context, Functions, Token};
+use crate::functions::{Context, Functions, Token, panic_message};
 use crate::inbox::Sender;
 use crate::mask::Masker;
 use crate::outcome::Outcome;
 use crate::rundir::RunDir;
-use crate::supervise::{ChildEnd, ChildEvent, Children, Headroom, How, Request};
+use crate::supervise::{
+    ChildEnd, ChildEvent, Children, Headroom, How, Patron, Request, Urgency,
+};
 use crate::time::Clock;
 use crate::work::{Call, CallbackWork, Command, Notice, ResultKind, Stop};
 
@@ -113,13 +116,8 @@ impl Doer {
         let children = self.children.get_or_insert_with(|| {
             let (sender, masker) = (self.sender.clone(), self.masker.clone());
             let files = RunDir::new(&self.run_id).masked(masker.clone());
-            let sink = move |key, event| {
-                if let Some(notice) = child_notice(key, event, &masker) {
-                    // Nobody listens once the run has ended.
-                    sender.send(notice);
-                }
-            };
-            Children::new(Clock::start(), files, Arc::new(sink)).within(Arc::clone(&self.headroom))
+            Children::new(Clock::start(), files, Arc::new(Sink { sender, masker }))
+                .within(Arc::clone(&self.headroom))
         });
         children.start(Request {
             key,
@@ -171,7 +169,11 @@ impl Doer {
         let (sender, span) = (self.sender.clone(), span.clone());
         self.spawn(move || {
             let start = Instant::now();
-            let ended = span.in_scope(act);
+            // A subscriber may panic, and the run waits for this.
+            let ended = catch_unwind(AssertUnwindSafe(|| span.in_scope(act)));
+            let ended = ended.unwrap_or_else(|payload| {
+                Err(format!("its thread panicked: {}", panic_message(payload)))
+            });
             sender.send(notice(key, ended, start.elapsed()));
         })
     }
@@ -195,6 +197,26 @@ impl Doer {
     fn tell(&self, key: u64, ended: Result<(), String>, elapsed: Duration) {
         // Nobody listens once the run has ended.
         self.sender.send(notice(key, ended, elapsed));
+    }
+}
+
+/// Passes on what the supervisor tells.
+struct Sink {
+    sender: Sender<Notice>,
+    masker: Masker,
+}
+
+impl Patron for Sink {
+    fn tell(&self, key: u64, event: ChildEvent) -> Urgency {
+        if let Some(notice) = child_notice(key, event, &self.masker) {
+            // Nobody listens once the run has ended.
+            self.sender.send(notice);
+        }
+        Urgency::Now
+    }
+
+    fn collapsed(&self) {
+        self.sender.send(Notice::Collapsed { thread: "jobrun-children".to_owned() });
     }
 }
 

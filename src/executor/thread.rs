@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
-use std::{io, thread};
+use std::{io, mem, thread};
 
 use crate::executor::pool::{Attempt, Executor, Id, Queue, remove};
 use crate::functions::{Context, Function, Token};
@@ -181,11 +181,18 @@ impl Shared {
             });
         }
         self.threads.store(threads.len(), Ordering::Relaxed);
+        let notices = self.executor.notices.apart();
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads.len())
             .spawn_handler(|thread| {
                 let appoint = &threads[thread.index()];
                 appoint.send(thread).map_err(|_| io::Error::other("it has ended"))
+            })
+            // Calls do not let a panic through; a subscriber that is told of them may.
+            .panic_handler(move |payload| {
+                mem::forget(payload);
+                let thread = thread::current().name().unwrap_or_default().to_owned();
+                notices.send(Notice::Collapsed { thread });
             })
             .build()
             .map_err(|error| error.to_string())

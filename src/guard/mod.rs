@@ -8,8 +8,9 @@
 //! The runner has a process group of its own, so that a terminal's Ctrl-C, or a signal to the group
 //! that the user's shell made, reaches the guard alone and is passed on once.
 
+mod clone;
 mod descriptors;
-mod posix_spawn;
+mod image;
 mod runner;
 mod signals;
 mod spawn;
@@ -28,7 +29,7 @@ use rustix::process::{
 };
 
 pub use descriptors::separate;
-pub use posix_spawn::{Image, Strings};
+pub use image::{Image, Limit, Refused, Step, Strings};
 pub use runner::{Containment, Runner};
 pub use signals::{describe_signal, signal_name};
 pub use spawn::spawn;

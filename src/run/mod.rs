@@ -1,8 +1,10 @@
 //! Runs a job. Messages in, events out; knows nothing of manifests or report formats.
 
+mod audience;
 mod cover;
 mod driver;
 mod pace;
+mod remarks;
 pub mod secrets;
 
 use std::io;
@@ -21,6 +23,7 @@ use crate::job::Job;
 use crate::ledger::Ledger;
 use crate::mask::Masker;
 use crate::report::Observer;
+use crate::run::audience::Audience;
 use crate::run::driver::Driver;
 use crate::run::secrets::Secrets;
 use crate::rundir::RunDir;
@@ -195,7 +198,7 @@ impl<'a> Runner<'a> {
         let callbacks =
             Callbacks::new(&job, &functions, binder, notices).masked(facts.masker.clone());
         let callbacks = callbacks.beside(&headroom);
-        let driver = Driver::new(&job, &facts, backend, observers, callbacks);
+        let driver = Driver::new(&job, &facts, backend, Audience::new(observers), callbacks);
         let ledger = driver.run(secrets.warnings());
         let exit = Exit::of(&job.graph, &ledger);
         Finished { exit, job, ledger, facts }

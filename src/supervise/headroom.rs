@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::guard::Limit;
 use crate::supervise::census;
 use crate::supervise::door::Door;
 
@@ -236,12 +237,10 @@ impl Headroom {
         raised
     }
 
-    /// Gives a child the limit that this process was given. Programs that use `select`, or that close
-    /// every descriptor they might have, rely on it.
-    pub(crate) fn restore_files(&self, child: Pid) {
-        if let Some(limit) = self.common.files.get() {
-            let _ = prlimit(Some(child), Resource::Nofile, *limit);
-        }
+    /// The limit that this process was given, if it has raised its own since. Programs that use
+    /// `select`, or that close every descriptor they might have, rely on it.
+    pub(crate) fn files_of_children(&self) -> Option<Limit> {
+        self.common.files.get().map(|limit| Limit::Resource(Resource::Nofile, *limit))
     }
 }
 

@@ -16,7 +16,7 @@ use rustix::io::{Errno, ioctl_fionbio};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, getrlimit};
 
-use crate::guard::{self, Image, Strings};
+use crate::guard::{self, Image, Limit, Refused, Strings};
 use crate::supervise::headroom::Headroom;
 use crate::supervise::process::Process;
 use crate::supervise::program::{DEFAULT_PATH, Refusal, explain, has_slash, is, look_up};
@@ -66,20 +66,18 @@ impl Spawner {
     pub(crate) fn spawn(&mut self, command: &Command, spare: usize) -> Result<Spawned, Refusal> {
         let program = self.find(command)?;
         let spawned = match self.start(&program, command, spare) {
-            Err(error) if is(&error, Errno::MFILE) && self.has_more_files() => {
+            Err(refused) if is(&refused.error, Errno::MFILE) && self.has_more_files() => {
                 self.start(&program, command, spare)
             }
             other => other,
         };
-        let spawned = spawned.map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
+        spawned.map_err(|refused| {
+            if refused.error.kind() == io::ErrorKind::NotFound {
                 // It may have moved since it was found.
                 self.found.clear();
             }
-            explain(&error, &program, command)
-        })?;
-        self.headroom.restore_files(spawned.process.pid());
-        Ok(spawned)
+            explain(&refused, &program, command)
+        })
     }
 
     fn start(
@@ -87,35 +85,36 @@ impl Spawner {
         program: &Path,
         command: &Command,
         spare: usize,
-    ) -> io::Result<Spawned> {
+    ) -> Result<Spawned, Refused> {
         let mut args = Strings::default();
         args.push(&[command.program.as_bytes()])?;
         command.args.iter().try_for_each(|arg| args.push(&[arg.as_bytes()]))?;
         let env = self.base.with(&command.env)?;
         let cwd = command.cwd.as_os_str();
-        let cwd = if cwd.is_empty() { None } else { Some(CString::new(cwd.as_bytes())?) };
+        let cwd = if cwd.is_empty() { None } else { Some(terminated(cwd.as_bytes())?) };
+        let limits: Vec<Limit> = self.headroom.files_of_children().into_iter().collect();
         let (inherit, most_files) = (Arc::clone(&self.inherit), self.most_files);
         let text = command.stdin.as_deref().map(input).transpose()?;
         let stdin = match &text {
             Some(text) => text.as_fd(),
             None => self.null()?.as_fd(),
         };
-        let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stdout, its_stdout) = pipe()?;
+        let (stderr, its_stderr) = pipe()?;
         spares(&its_stderr, spare, most_files)?;
-        let pid = guard::spawn(&Image {
-            program: &CString::new(program.as_os_str().as_bytes())?,
+        let (pid, pidfd) = guard::spawn(&Image {
+            program: &terminated(program.as_os_str().as_bytes())?,
             args: &args,
             env: &env,
             cwd: cwd.as_deref(),
             streams: [stdin, its_stdout.as_fd(), its_stderr.as_fd()],
             inherits: &inherit,
+            limits: &limits,
         })?;
         // A pipe that takes this call for a pipe cannot refuse it.
         let _ = ioctl_fionbio(&stdout, true);
         let _ = ioctl_fionbio(&stderr, true);
-        let process = Process::new(pid);
-        Ok(Spawned { pidfd: process.end().ok(), process, stdout, stderr })
+        Ok(Spawned { process: Process::new(pid), pidfd, stdout, stderr })
     }
 
     /// The path of the program, looked up in the `PATH` that the child will have.
@@ -172,6 +171,16 @@ pub(crate) fn spares(last: &OwnedFd, spare: usize, most_files: usize) -> io::Res
     let used = last.as_raw_fd().unsigned_abs() as usize + 1;
     let enough = used.saturating_add(spare) <= most_files;
     if enough { Ok(()) } else { Err(Errno::MFILE.into()) }
+}
+
+/// A pipe: the end that is read, and the one that is written.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// Bytes as the system takes them.
+fn terminated(bytes: &[u8]) -> io::Result<CString> {
+    Ok(CString::new(bytes)?)
 }
 
 /// The environment that all children share, as the system takes it.

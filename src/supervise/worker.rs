@@ -20,6 +20,8 @@ use crate::supervise::spawn::{Environment, most_files, spares};
 pub struct Worker {
     /// Its process, in a group of its own.
     pub process: Process,
+    /// Readable when it has ended; `None` if the system has none to give.
+    pub end: Option<OwnedFd>,
     /// What it reads.
     pub stdin: OwnedFd,
     /// What it writes.
@@ -41,14 +43,14 @@ pub fn spawn_worker(
     args: &[OsString],
     headroom: &Headroom,
 ) -> io::Result<Worker> {
-    match start(program, args) {
-        Err(error) if is(&error, Errno::MFILE) && headroom.raise_files() => start(program, args),
+    let start = || start(program, args, headroom);
+    match start() {
+        Err(error) if is(&error, Errno::MFILE) && headroom.raise_files() => start(),
         other => other,
     }
-    .inspect(|worker| headroom.restore_files(worker.process.pid()))
 }
 
-fn start(program: &Path, args: &[OsString]) -> io::Result<Worker> {
+fn start(program: &Path, args: &[OsString], headroom: &Headroom) -> io::Result<Worker> {
     let name = program.as_os_str().as_bytes();
     let mut strings = Strings::default();
     strings.push(&[name])?;
@@ -57,13 +59,15 @@ fn start(program: &Path, args: &[OsString]) -> io::Result<Worker> {
     let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
     spares(&its_stderr, SPARE_FILES + FILES_OF_START, most_files())?;
-    let pid = guard::spawn(&Image {
+    let (pid, end) = guard::spawn(&Image {
         program: &std::ffi::CString::new(name)?,
         args: &strings,
         env: &Environment::inherited().with(&[])?,
         cwd: None,
         streams: [its_stdin.as_fd(), its_stdout.as_fd(), its_stderr.as_fd()],
         inherits: &[],
-    })?;
-    Ok(Worker { process: Process::new(pid), stdin, stdout, stderr })
+        limits: headroom.files_of_children().as_slice(),
+    })
+    .map_err(|refused| refused.error)?;
+    Ok(Worker { process: Process::new(pid), end, stdin, stdout, stderr })
 }
