@@ -58,6 +58,8 @@ fn of_user() -> Option<usize> {
         return None;
     }
     let threads = |entry: fs::DirEntry| {
+        // There are other names for some, such as `self`.
+        entry.file_name().to_str()?.parse::<u32>().ok()?;
         // A folder has a link more for each folder in it.
         let tasks = fs::metadata(entry.path().join("task")).ok()?;
         (tasks.uid() == user.as_raw()).then(|| tasks.nlink().saturating_sub(2))

@@ -279,7 +279,7 @@ impl Minder {
         let key = request.key;
         self.world.queue.put_back(request, &*self.world.patron);
         let count = self.world.headroom.running();
-        let words = || format!("{why}, with {count} children running; fewer run at once from now on");
+        let words = || format!("{why} with {count} running; fewer run at once from now on");
         if let Some(words) = self.world.headroom.warning(words) {
             self.tell(key, ChildEvent::Warning(words));
         }
@@ -294,8 +294,8 @@ impl Minder {
         let words = || {
             let most = headroom.most();
             format!(
-                "the limit of processes leaves room for {most} children at once, \
-                 if each may start a process of its own; no more run at once"
+                "the limit of processes is near, and leaves room for {most} at once \
+                 where each may start one more; no more run at once for now"
             )
         };
         if let Some(words) = headroom.warning(words) {
