@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender as Channel, bounded, unbounded};
 use tracing::Span;
 
-use super::post::{post, timed_out};
+use super::post::{Post, timed_out};
 use crate::functions::{Context, Functions, Token, panic_message};
+use crate::hosts::Hosts;
 use crate::inbox::Sender;
 use crate::mask::Masker;
 use crate::outcome::Outcome;
@@ -34,6 +35,7 @@ pub(super) struct Doer {
     masker: Masker,
     /// What the system has room for.
     headroom: Arc<Headroom>,
+    hosts: Hosts,
     /// Made when there is a first command.
     children: Option<Children>,
     stand_in: Option<Channel<Act>>,
@@ -50,9 +52,17 @@ impl Doer {
         dir: &Path,
     ) -> Self {
         let (run_id, dir) = (run_id.to_owned(), dir.to_owned());
-        let (masker, headroom) = (Masker::none(), Arc::default());
-        let (children, stand_in) = (None, None);
-        Self { sender, functions, run_id, dir, masker, headroom, children, stand_in }
+        Self {
+            sender,
+            functions,
+            run_id,
+            dir,
+            masker: Masker::none(),
+            headroom: Arc::default(),
+            hosts: Hosts::default(),
+            children: None,
+            stand_in: None,
+        }
     }
 
     /// Starts a thread for what no thread of its own can be had for, which is then done there, one after
@@ -73,6 +83,11 @@ impl Doer {
         self.masker = masker;
     }
 
+    /// Posts to these hosts, and no others.
+    pub(super) fn allow_hosts(&mut self, hosts: Hosts) {
+        self.hosts = hosts;
+    }
+
     /// Starts one; its end is told once.
     ///
     /// # Errors
@@ -91,9 +106,9 @@ impl Doer {
             CallbackWork::Run(command) => self.run(key, name, command, timeout),
             CallbackWork::Call(call) => return self.call(key, name, call, timeout, span),
             CallbackWork::Post { url, headers, body } => {
-                let masker = self.masker.clone();
-                return self
-                    .on_thread(key, span, move || post(&url, &headers, &body, timeout, &masker));
+                let post = Post { url, headers, body };
+                let (hosts, masker) = (self.hosts.clone(), self.masker.clone());
+                return self.on_thread(key, span, move || post.send(hosts, timeout, &masker));
             }
         }
         Ok(())

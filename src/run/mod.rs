@@ -17,6 +17,7 @@ use crate::executor::Backend;
 use crate::executor::local::{Local, Settings, WorkerProgram};
 use crate::exit::Exit;
 use crate::functions::Functions;
+use crate::hosts::{Host, Hosts};
 use crate::id::NodeId;
 use crate::inbox::{Inbox, Sender};
 use crate::job::Job;
@@ -104,6 +105,7 @@ pub struct Runner<'a> {
     inbox: Inbox<Notice>,
     worker: WorkerProgram,
     headroom: Arc<Headroom>,
+    hosts: Hosts,
 }
 
 impl<'a> Runner<'a> {
@@ -120,6 +122,7 @@ impl<'a> Runner<'a> {
             inbox: Inbox::default(),
             worker: WorkerProgram::default(),
             headroom: Arc::default(),
+            hosts: Hosts::default(),
         }
     }
 
@@ -142,6 +145,13 @@ impl<'a> Runner<'a> {
     #[must_use]
     pub fn worker(mut self, program: WorkerProgram) -> Self {
         self.worker = program;
+        self
+    }
+
+    /// Lets callbacks post to these hosts, and to those of the open internet.
+    #[must_use]
+    pub fn allow_hosts(mut self, hosts: impl IntoIterator<Item = Host>) -> Self {
+        self.hosts = hosts.into_iter().collect();
         self
     }
 
@@ -193,11 +203,12 @@ impl<'a> Runner<'a> {
     }
 
     fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
-        let Self { job, functions, observers, facts, secrets, headroom, .. } = self;
+        let Self { job, functions, observers, facts, secrets, headroom, hosts, .. } = self;
         let binder = Binder::new(&job, &facts.run_id, facts.started_at);
-        let callbacks =
-            Callbacks::new(&job, &functions, binder, notices).masked(facts.masker.clone());
-        let callbacks = callbacks.beside(&headroom);
+        let callbacks = Callbacks::new(&job, &functions, binder, notices)
+            .masked(facts.masker.clone())
+            .beside(&headroom)
+            .allowing(hosts);
         let driver = Driver::new(&job, &facts, backend, Audience::new(observers), callbacks);
         let ledger = driver.run(secrets.warnings());
         let exit = Exit::of(&job.graph, &ledger);

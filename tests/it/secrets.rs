@@ -291,7 +291,7 @@ fn nothing_that_is_written_shows_a_secret() {
     ] {
         let (url, requests) = server();
         let end = story(kind, &url)
-            .args(&["--output", output])
+            .args(&["--output", output, "--allow-host", "127.0.0.1"])
             .args(more)
             .env("RUST_LOG", if more.contains(&"-vv") { "trace" } else { "" })
             .run();

@@ -143,6 +143,14 @@ impl Story {
             "MAKEFLAGS",
             "MAKELEVEL",
             "CARGO_MAKEFLAGS",
+            "ALL_PROXY",
+            "all_proxy",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "HTTP_PROXY",
+            "http_proxy",
+            "NO_PROXY",
+            "no_proxy",
         ] {
             command.env_remove(name);
         }
@@ -511,12 +519,17 @@ pub fn example(name: &str) -> PathBuf {
 pub fn require(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|dir| is_program(&dir.join(program)));
-    let required = std::env::var_os("JOBRUN_TEST_REQUIRE").is_some_and(|value| value == "all");
-    assert!(found || !required, "{program} is required and not installed");
     if !found {
-        skipped(&format!("{program} is not installed"));
+        missing(&format!("{program} is not installed"));
     }
     found
+}
+
+/// Says that a test is skipped because something is missing that it needs. It fails if all is required.
+pub fn missing(what: &str) {
+    let required = std::env::var_os("JOBRUN_TEST_REQUIRE").is_some_and(|value| value == "all");
+    assert!(!required, "everything is required, but {what}");
+    skipped(what);
 }
 
 /// Says that a test is skipped and why.

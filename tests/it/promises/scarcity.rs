@@ -10,7 +10,7 @@ use std::thread;
 use tempfile::TempDir;
 
 use crate::promises::kept;
-use crate::story::{Door, End, Story, require, required, skipped};
+use crate::story::{Door, End, Story, missing, require, skipped};
 
 /// Many commands on one executor.
 fn commands(kind: &str, workers: u32, count: u32, command: &str) -> Story {
@@ -111,6 +111,7 @@ fn f22_worker_processes_leave_descriptors_to_others() {
          [[task]]\nname = \"t\"\ncall = \"http\"\nargs = [\"{url}\"]\nmap = {{ range = [0, 30] }}\n\
          on_success = {{ post = \"{url}\" }}\n"
     ));
+    let story = story.args(&["--allow-host", "127.0.0.1"]);
     let running = story.under(&["prlimit", "--nofile=64"]).spawn();
     // Each future knocks, and each callback after it.
     for _ in 0..60 {
@@ -142,7 +143,7 @@ impl Cage {
             Some(cage)
         });
         if made.is_none() {
-            required(&format!("no control group that limits {controller} can be made"));
+            missing(&format!("no control group that limits {controller} can be made"));
         }
         made
     }
@@ -334,6 +335,7 @@ fn f24_callbacks_wait_for_the_thread_that_there_is() {
          on_success = {{ post = \"{url}\" }}\n"
     ));
     // One works, one minds children, one is kept for callbacks.
+    let story = story.args(&["--allow-host", "127.0.0.1"]);
     let running = story.env("LD_PRELOAD", &library).env("MOST_THREADS", "3").spawn();
     for _ in 0..10 {
         door.knock().answer("ok");
