@@ -17,9 +17,7 @@ use crate::inbox::Sender;
 use crate::mask::Masker;
 use crate::outcome::Outcome;
 use crate::rundir::RunDir;
-use crate::supervise::{
-    ChildEnd, ChildEvent, Children, Headroom, How, Patron, Request, Urgency,
-};
+use crate::supervise::{ChildEnd, ChildEvent, Children, Headroom, How, Patron, Request, Urgency};
 use crate::time::Clock;
 use crate::work::{Call, CallbackWork, Command, Notice, ResultKind, Stop};
 

@@ -132,6 +132,10 @@ impl Patron for Office {
         self.notices.ring();
     }
 
+    fn cramped(&self) {
+        self.notices.send(Notice::Cramped);
+    }
+
     fn collapsed(&self) {
         self.notices.send(Notice::Collapsed { thread: "jobrun-children".to_owned() });
     }

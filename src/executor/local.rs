@@ -182,6 +182,7 @@ impl Backend for Local {
                 Some(Notice::Token { jobserver }) => {
                     self.admission.called(jobserver, self.clock.now());
                 }
+                Some(Notice::Cramped) => self.pools.iter().for_each(Pool::make_room),
                 None if self.admission.look_at().is_some_and(|at| at <= self.clock.now()) => {
                     self.admission.look(self.clock.now());
                 }
@@ -283,6 +284,14 @@ impl Pool {
             }
         };
         Self { workers, children, calls, gathered: Vec::with_capacity(BATCH) }
+    }
+
+    /// Ends what is idle: a child may need its place.
+    fn make_room(&self) {
+        // Threads that were started stay; there are never so many that nothing else can be.
+        if let Calls::Process(processes) = &self.calls {
+            processes.make_room();
+        }
     }
 
     fn submit(&mut self) {

@@ -153,9 +153,9 @@ impl Shared {
     /// rayon gives up all if one is refused. So they are started here, and each waits to be told which
     /// of rayon's threads it is.
     fn hire(&self) -> Result<rayon::ThreadPool, String> {
-        let wanted = self.slots.len();
+        let (most, mut refusal) = (self.slots.len(), None);
+        let wanted = self.executor.headroom.threads(most);
         let mut threads = Vec::with_capacity(wanted);
-        let mut refusal = None;
         while threads.len() < wanted && refusal.is_none() {
             let (appoint, appointed) = mpsc::channel::<rayon::ThreadBuilder>();
             let name = format!("{}-{}", self.executor.name, threads.len() + 1);
@@ -175,9 +175,14 @@ impl Shared {
             }
             // Others need room too: the children, and those who mind them.
             threads.truncate(threads.len().div_ceil(2));
+        }
+        if threads.len() < most {
             let (name, count) = (&self.executor.name, threads.len());
             self.executor.warn_of_scarcity(|| {
-                format!("the executor `{name}` runs {count} calls at once and not {wanted}: {error}")
+                format!(
+                    "the executor `{name}` makes {count} calls at once and not {most}, for the system \
+                     has room for few threads"
+                )
             });
         }
         self.threads.store(threads.len(), Ordering::Relaxed);

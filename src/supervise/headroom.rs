@@ -22,6 +22,9 @@ const LOOK_AT: usize = 1;
 /// So many processes are left for threads of our own.
 const SPARE_PROCESSES: usize = 2;
 
+/// For so many threads the limits are not looked at, which takes as long as starting a few.
+const FEW_THREADS: usize = 8;
+
 /// How long a width has to be without refusals before one more runs.
 const GROWTH: Duration = Duration::from_secs(1);
 
@@ -169,6 +172,13 @@ impl Headroom {
         Verdict::Waits
     }
 
+    /// How many may be started of those that are not children but threads of our own, and stay: not so
+    /// many that there is room for nothing else.
+    pub fn threads(&self, wanted: usize) -> usize {
+        let free = || census::free_processes().map_or(wanted, |free| fair_share(0, free));
+        if wanted > FEW_THREADS { wanted.min(free()) } else { wanted }
+    }
+
     /// How many run.
     pub(crate) fn running(&self) -> usize {
         self.running.load(SeqCst)
@@ -182,10 +192,12 @@ impl Headroom {
     /// Wakes all who may wait for room.
     pub(crate) fn ring(&self) {
         self.held.store(false, SeqCst);
-        lock(&self.doors).retain(|door| door.upgrade().is_some_and(|door| {
-            door.wake();
-            true
-        }));
+        lock(&self.doors).retain(|door| {
+            door.upgrade().is_some_and(|door| {
+                door.wake();
+                true
+            })
+        });
     }
 
     /// Looks once how much room there is, when so many run.

@@ -79,6 +79,10 @@ pub trait Patron: Send + Sync {
     /// Reminds of what was told.
     fn remind(&self) {}
 
+    /// The system refuses a child though none runs. Whoever has something that is idle may end it, for
+    /// it will be tried again soon.
+    fn cramped(&self) {}
+
     /// One of these threads has panicked. It killed the children that it minded, of which nothing more
     /// will be told.
     fn collapsed(&self) {}

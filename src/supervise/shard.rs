@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::guard;
 use crate::outcome::Stream;
@@ -244,7 +242,12 @@ impl Minder {
             }
             Err(Refusal::Files(why) | Refusal::Scarce(why)) => {
                 match self.world.headroom.refused() {
-                    Verdict::Waits => self.put_back(waiting.request, &why),
+                    Verdict::Waits => {
+                        if self.world.headroom.running() == 0 {
+                            self.world.patron.cramped();
+                        }
+                        self.put_back(waiting.request, &why);
+                    }
                     Verdict::GivenUp => self.world.refuse(&waiting.request, now, why),
                 }
             }

@@ -38,11 +38,7 @@ const FILES_OF_START: usize = 2;
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn spawn_worker(
-    program: &Path,
-    args: &[OsString],
-    headroom: &Headroom,
-) -> io::Result<Worker> {
+pub fn spawn_worker(program: &Path, args: &[OsString], headroom: &Headroom) -> io::Result<Worker> {
     let start = || start(program, args, headroom);
     match start() {
         Err(error) if is(&error, Errno::MFILE) && headroom.raise_files() => start(),

@@ -11,8 +11,8 @@
 //! one in its worker, so that the kill hits nobody else.
 
 use std::borrow::Cow;
-use std::io;
 use std::collections::VecDeque;
+use std::io;
 use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -89,12 +89,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(
-        executor: Executor,
-        rules: Arc<Rules>,
-        slot: u32,
-        tally: Weak<()>,
-    ) -> Self {
+    pub(super) fn new(executor: Executor, rules: Arc<Rules>, slot: u32, tally: Weak<()>) -> Self {
         Self {
             executor,
             rules,

@@ -20,6 +20,9 @@ pub(super) use crate::executor::process::line::Rules;
 use crate::executor::process::proxy::Proxy;
 use crate::work::{Notice, Stop};
 
+/// So many processes and threads are a worker: two, and the one that speaks for it.
+const PROCESSES: usize = 3;
+
 /// A pool of worker processes that make calls. Each has a thread here that speaks for it, started
 /// with it when it is first needed.
 pub(super) struct ProcessPool {
@@ -40,6 +43,9 @@ impl ProcessPool {
     /// Takes attempts over, which start in this order; leaves the vector empty.
     pub(super) fn submit(&mut self, attempts: &mut Vec<Attempt>) {
         let wanted = self.dispatch.submit(attempts);
+        if wanted > 0 && self.threads.is_empty() {
+            self.measure();
+        }
         let possible = self.most - self.threads.len();
         for _ in 0..wanted.min(possible) {
             if let Err(error) = self.add_slot() {
@@ -48,8 +54,8 @@ impl ProcessPool {
                     self.dispatch.break_off(&format!("worker 1 could not be started: {error}"));
                     return;
                 }
-                // A worker takes two more beside the thread that speaks for it, and others need room too.
-                let most = self.most.div_ceil(4);
+                // Others need room too.
+                let most = self.most.div_ceil(PROCESSES + 1);
                 self.dispatch.narrow(most);
                 self.dispatch.executor.warn_of_fewer_workers(most, &error.to_string());
                 return;
@@ -65,6 +71,22 @@ impl ProcessPool {
     /// Takes back all that no worker has been given.
     pub(super) fn recall(&self) {
         self.dispatch.recall();
+    }
+
+    /// Looks how many workers there may be.
+    fn measure(&mut self) {
+        let executor = &self.dispatch.executor;
+        let processes = self.most.saturating_mul(PROCESSES);
+        let most = (executor.headroom.threads(processes) / PROCESSES).max(1);
+        if most < self.most {
+            self.most = most;
+            executor.warn_of_fewer_workers(most, "the limit of processes is near");
+        }
+    }
+
+    /// Ends half of the workers, as soon as they are idle, but one.
+    pub(super) fn make_room(&self) {
+        self.dispatch.narrow(self.dispatch.workers() / 2);
     }
 
     fn add_slot(&mut self) -> std::io::Result<()> {

@@ -109,7 +109,7 @@ fn f22_worker_processes_leave_descriptors_to_others() {
     let story = Story::new(&format!(
         "[executor]\nkind = \"process\"\nmax_workers = 30\n\
          [[task]]\nname = \"t\"\ncall = \"http\"\nargs = [\"{url}\"]\nmap = {{ range = [0, 30] }}\n\
-         on_success = {{ post = \"{url}\" }}\n"
+         [[callback]]\non = \"success\"\npost = \"{url}\"\n"
     ));
     let story = story.args(&["--allow-host", "127.0.0.1"]);
     let running = story.under(&["prlimit", "--nofile=64"]).spawn();
@@ -171,7 +171,8 @@ impl Drop for Cage {
 #[test]
 fn f23_in_a_small_group_of_processes_all_run_with_what_they_start() {
     let script = "\"sleep 0.05; true\"";
-    for (kind, command) in [("thread", script), ("process", script), ("thread", "[\"sleep\", \"0.05\"]")]
+    for (kind, command) in
+        [("thread", script), ("process", script), ("thread", "[\"sleep\", \"0.05\"]")]
     {
         let Some(cage) = Cage::new("pids", &[("pids.max", "16")]) else { return };
         let end = cage.under(commands(kind, 32, 64, command)).run();
@@ -321,7 +322,6 @@ fn f24_threads_that_are_refused_make_the_pool_smaller() {
     kept(&end, 1);
     let error = &end.future("call[0]")["error"];
     assert!(error["message"].to_string().contains("threads could not be started"), "{error}");
-    assert_eq!(end.state("script[0]"), "succeeded");
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn f24_callbacks_wait_for_the_thread_that_there_is() {
     let url = door.url();
     let story = Story::new(&format!(
         "[[task]]\nname = \"t\"\nrun = [\"true\"]\nmap = {{ range = [0, 10] }}\n\
-         on_success = {{ post = \"{url}\" }}\n"
+         [[callback]]\non = \"success\"\npost = \"{url}\"\n"
     ));
     // One works, one minds children, one is kept for callbacks.
     let story = story.args(&["--allow-host", "127.0.0.1"]);
