@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::graph::Graph;
+use crate::guard::Containment;
 use crate::id::{NodeId, TaskId};
 use crate::outcome::{Captured, Cause, Failure, Return, State};
 use crate::time::Time;
@@ -140,6 +141,8 @@ pub struct Ledger {
     pub interrupted: Option<i32>,
     /// What went wrong for jobrun itself; exit code 4.
     pub errors: Vec<String>,
+    /// What made sure that no process of the run outlives it.
+    pub containment: Containment,
     /// When the last future and callback had ended.
     pub finished: Time,
 }
@@ -158,6 +161,7 @@ impl Ledger {
             peak_running: vec![0; graph.executors().len()],
             interrupted: None,
             errors: Vec::new(),
+            containment: Containment::default(),
             finished: Time::ZERO,
         }
     }

@@ -143,6 +143,8 @@ pub struct Head<'a> {
     #[schemars(extend("enum" = ["succeeded", "failed", "timed_out", "interrupted", "error"]))]
     outcome: &'static str,
     exit_code: u8,
+    /// What jobrun itself could not do; the exit code is 4 then.
+    errors: &'a [String],
     wait: Wait<'a>,
 }
 
@@ -354,6 +356,7 @@ pub fn head<'a>(run: &RunView<'a>) -> Head<'a> {
         elapsed: ended.map(Time::seconds),
         outcome: exit.word(),
         exit_code: exit.code(),
+        errors: &run.ledger.errors,
         wait: wait(run),
     }
 }

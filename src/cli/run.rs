@@ -1,6 +1,6 @@
 //! `jobrun MANIFEST`: runs a job, shows it, and writes down what became of it.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{mem, process};
@@ -20,9 +20,9 @@ use crate::mask::Masker;
 use crate::report::console::{self, Console};
 use crate::report::events::Events;
 use crate::report::log::Stderr;
-use crate::report::{AtEnd, Format, json};
+use crate::report::{AtEnd, Format};
+use crate::run::Runner;
 use crate::run::secrets::Secrets;
-use crate::run::{Finished, Runner};
 use crate::work::Notice;
 
 /// Runs a target; gives the exit code.
@@ -42,7 +42,7 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
     if let Some(refusal) = runner.refusal() {
         tell(&format!("warning: {refusal}; if jobrun is killed, its tasks may go on"));
     }
-    let guarded = runner.containment() == Containment::Guard;
+    let guarded = runner.containment() != Containment::Groups;
     let inbox = Inbox::default();
     let signals = inbox.sender();
     let attended = runner.attend(
@@ -81,41 +81,39 @@ fn carry_out(
     for (word, path) in &job.reports {
         reports.extend(Format::parse(word).map(|format| (format, path.clone())));
     }
-    // The JSON report is written last, so that it knows of the others' failures.
-    reports.sort_by_key(|(format, _)| *format == Format::Json);
+    let (json, others): (Vec<_>, Vec<_>) =
+        reports.into_iter().partition(|(format, _)| *format == Format::Json);
     let is_stdout = |path: &Path| path == Path::new("-");
     let stdout_is_taken = options.results
         || options.events.as_deref().is_some_and(is_stdout)
-        || reports.iter().any(|(_, path)| is_stdout(path));
+        || json.iter().chain(&others).any(|(_, path)| is_stdout(path));
 
+    // What is written at the end comes in such an order that the last event knows of most failures to
+    // write, and the JSON report of all others'.
     runner = runner.observer(Console::new(console_options(options, stdout_is_taken)));
+    for (format, path) in &others {
+        runner = runner.observer(AtEnd::new(*format, path));
+    }
+    if options.results {
+        runner = runner.observer(AtEnd::results());
+    }
     if let Some(path) = &options.events {
         let events = Events::create(path)
             .map_err(|error| Problem::Work(format!("cannot write events: {error}")))?;
         runner = runner.observer(events);
     }
-    for (format, path) in &reports {
+    for (format, path) in &json {
         runner = runner.observer(AtEnd::new(*format, path));
     }
     let finished = runner.run().map_err(|error| Problem::Work(format!("cannot start: {error}")))?;
-    let code = conclude(&finished, options);
-    // Nobody needs it any more, and a large job is a great many values.
-    mem::forget(finished);
-    code
-}
-
-/// What is said after the reports were written.
-fn conclude(finished: &Finished, options: &RunOptions) -> Result<u8, Problem> {
+    // Those who were told first do not know of what failed after them.
     for error in &finished.ledger.errors {
         tell(&format!("error: {error}"));
     }
-    if options.results {
-        let mut stdout = io::stdout().lock();
-        json::write_results(&mut stdout, &finished.view())
-            .and_then(|()| stdout.flush())
-            .map_err(|error| Problem::output(&error))?;
-    }
-    Ok(finished.exit.code())
+    let code = finished.exit.code();
+    // Nobody needs it any more, and a large job is a great many values.
+    mem::forget(finished);
+    Ok(code)
 }
 
 fn console_options(options: &RunOptions, stdout_is_taken: bool) -> console::Options {

@@ -13,6 +13,7 @@ use crate::executor::thread::ThreadPool;
 use crate::executor::workers::Workers;
 use crate::functions::Functions;
 use crate::graph::ExecutorKind;
+use crate::guard::{self, Containment};
 use crate::id::{ExecutorId, NodeId};
 use crate::inbox::{Inbox, Sender};
 use crate::job::{Action, Job};
@@ -107,6 +108,10 @@ impl Backend for Local {
     /// The clock is read once for all that came at once.
     fn now(&self) -> Time {
         self.now
+    }
+
+    fn containment(&self) -> Containment {
+        guard::containment()
     }
 
     fn start(&mut self, start: Start) {

@@ -12,6 +12,7 @@ mod thread;
 pub mod worker;
 mod workers;
 
+use crate::guard::Containment;
 use crate::id::{ExecutorId, NodeId};
 use crate::time::Time;
 use crate::work::{Notice, Start, Stop};
@@ -21,6 +22,11 @@ use crate::work::{Notice, Start, Stop};
 pub trait Backend {
     /// The time now.
     fn now(&self) -> Time;
+
+    /// What makes sure that no process that is started here outlives the run.
+    fn containment(&self) -> Containment {
+        Containment::default()
+    }
 
     /// Takes an attempt over. It may wait in the executor until a worker is free; the driver sees to
     /// it that few do.

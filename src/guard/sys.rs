@@ -7,7 +7,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
 
-use rustix::process::Pid;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 /// Forks. `Some` with the child's pid in the parent, `None` in the child.
 ///
@@ -20,6 +21,11 @@ pub(crate) fn fork() -> io::Result<Option<Pid>> {
         -1 => Err(io::Error::last_os_error()),
         pid => Ok(Pid::from_raw(pid)),
     }
+}
+
+/// Waits until this child has ended, whatever its end was.
+pub(crate) fn reap(child: Pid, how: WaitOptions) {
+    while waitpid(Some(child), how).is_err_and(|error| error == Errno::INTR) {}
 }
 
 /// Ends the process at once: no destructors, no handlers, no waiting for other threads.

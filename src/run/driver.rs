@@ -106,6 +106,7 @@ impl<'a, B: Backend> Driver<'a, B> {
     /// Runs the job until every future and every callback has ended. It starts with these warnings.
     pub fn run(mut self, warnings: impl Iterator<Item = String>) -> Ledger {
         self.now = self.backend.now();
+        self.ledger.containment = self.backend.containment();
         self.emit(Event::JobStarted);
         warnings.for_each(|message| self.emit(Event::Warning { message }));
         self.schedule.start(self.now);

@@ -58,6 +58,7 @@ fn the_report_has_its_fields_in_the_documented_order() {
         "outcome",
         "exit_code",
         "wait",
+        "containment",
         "done",
         "not_done",
         "completion_order",
