@@ -97,7 +97,6 @@ impl Queue {
 }
 
 /// The way into one shard.
-#[derive(Debug)]
 pub(crate) struct Door {
     ops: Mutex<Vec<Op>>,
     /// An eventfd.
@@ -110,7 +109,7 @@ pub(crate) struct Door {
 }
 
 /// What a shard is asked to do, beside looking at the queue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) enum Op {
     Stop(u64, Stop),
     /// A child without a pidfd has ended: its token.

@@ -5,16 +5,19 @@
 //! what is left is taken, for children start processes of their own, and nobody hears of it when those are
 //! refused. After a refusal half as many run as ran then; each second without another lets one more run.
 
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::guard::Limit;
 use crate::supervise::census;
-use crate::supervise::door::Door;
+use crate::supervise::spawn::most_files;
 
 /// The limits are looked at when so many run: a run that is no wider need not know.
 const LOOK_AT: usize = 1;
@@ -43,7 +46,9 @@ pub struct Headroom {
     narrow: Narrow,
     /// Whether somebody waits for room.
     held: AtomicBool,
-    doors: Mutex<Vec<Weak<Door>>>,
+    /// An eventfd that is written to when there is room again. It is never read: those who wait are told
+    /// of each write. All threads that mind children keep it, under the same number.
+    bell: OnceLock<OwnedFd>,
     common: Arc<Common>,
 }
 
@@ -98,9 +103,14 @@ impl Headroom {
         (!self.common.warned.swap(true, SeqCst)).then(words)
     }
 
-    /// Rings at this door when there is room again for somebody who was told that there is none.
-    pub(crate) fn ring_at(&self, door: &Arc<Door>) {
-        lock(&self.doors).push(Arc::downgrade(door));
+    /// What rings when there is room again for somebody who was told that there is none. To be called
+    /// first on a thread that shares its descriptors with others.
+    pub(crate) fn bell(&self) -> io::Result<&OwnedFd> {
+        if self.bell.get().is_none() {
+            let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+            let _ = self.bell.set(bell);
+        }
+        self.bell.get().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Takes room for one more, if there is.
@@ -179,6 +189,22 @@ impl Headroom {
         if wanted > FEW_THREADS { wanted.min(free()) } else { wanted }
     }
 
+    /// How many worker processes may be started, which each take so many processes and descriptors.
+    ///
+    /// # Errors
+    /// When there is not even a descriptor to look.
+    pub fn workers(&self, wanted: usize, processes: usize, files: usize) -> io::Result<usize> {
+        let most = self.threads(wanted.saturating_mul(processes)) / processes;
+        // The system gives the lowest number that is free.
+        let used = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 0)?;
+        let used = used.as_raw_fd().unsigned_abs() as usize + SPARE_FILES;
+        let fitting = || most_files().saturating_sub(used) / files;
+        if fitting() < most {
+            self.raise_files();
+        }
+        Ok(most.min(fitting()).max(1))
+    }
+
     /// How many run.
     pub(crate) fn running(&self) -> usize {
         self.running.load(SeqCst)
@@ -192,12 +218,9 @@ impl Headroom {
     /// Wakes all who may wait for room.
     pub(crate) fn ring(&self) {
         self.held.store(false, SeqCst);
-        lock(&self.doors).retain(|door| {
-            door.upgrade().is_some_and(|door| {
-                door.wake();
-                true
-            })
-        });
+        if let Some(bell) = self.bell.get() {
+            let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+        }
     }
 
     /// Looks once how much room there is, when so many run.
@@ -230,8 +253,9 @@ impl Headroom {
         grows
     }
 
+    /// No lock is held while anything else runs but a look at the limits.
     fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.narrow.state)
+        self.narrow.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -263,12 +287,7 @@ fn fair_share(running: usize, free: usize) -> usize {
 }
 
 /// Whether an error says that the system is short of something, and may not be later.
-pub fn is_scarcity(error: &std::io::Error) -> bool {
+pub fn is_scarcity(error: &io::Error) -> bool {
     let scarce = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
     scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-}
-
-/// No lock is held while anything else runs.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -54,7 +54,7 @@ impl Shard {
     pub(crate) fn start(world: World) -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let door = Arc::new(Door::new(bell));
-        world.headroom.ring_at(&door);
+        world.headroom.bell()?;
         let its_door = Arc::clone(&door);
         let (tell, told) = mpsc::sync_channel(1);
         let builder = thread::Builder::new().name("jobrun-children".to_owned());
@@ -62,7 +62,8 @@ impl Shard {
             // All that it opens it closes, and it tells others of paths alone. Where it cannot have a
             // table of its own, it is slower.
             let inherited = world.inherit.iter().map(OwnedFd::as_fd);
-            let keep: Vec<_> = inherited.chain([its_door.bell.as_fd()]).collect();
+            let room = world.headroom.bell().ok().map(AsFd::as_fd);
+            let keep: Vec<_> = inherited.chain([its_door.bell.as_fd()]).chain(room).collect();
             let _ = guard::separate(&keep);
             match Minder::new(world, its_door) {
                 Ok(minder) => {
@@ -152,6 +153,7 @@ impl Minder {
         // Edge triggered, so that nobody has to read it.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, &door.bell, Token::BELL.data(), flags)?;
+        epoll::add(&epoll, world.headroom.bell()?, Token::BELL.data(), flags)?;
         let spawner = Spawner::new(Arc::clone(&world.headroom), Arc::clone(&world.inherit));
         Ok(Self {
             world,

@@ -30,7 +30,7 @@ pub struct Worker {
     pub stderr: OwnedFd,
 }
 
-/// A worker takes as many descriptors for a moment while it is started, and one that tells of its end.
+/// A worker takes one more that tells of its end, and one for a moment while it is started.
 const FILES_OF_START: usize = 2;
 
 /// Starts a worker: `program`, a path, with `args`, in this process's environment. Some descriptors are
@@ -54,7 +54,7 @@ fn start(program: &Path, args: &[OsString], headroom: &Headroom) -> io::Result<W
     let (its_stdin, stdin) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-    spares(&its_stderr, SPARE_FILES + FILES_OF_START, most_files())?;
+    spares(&its_stderr, SPARE_FILES / 2 + FILES_OF_START, most_files())?;
     let (pid, end) = guard::spawn(&Image {
         program: &std::ffi::CString::new(name)?,
         args: &strings,

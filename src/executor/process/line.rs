@@ -169,9 +169,6 @@ impl Line {
         if self.waiting.is_empty() {
             return;
         }
-        if self.books.number.is_none() {
-            self.books.number = Some(self.executor.workers.take());
-        }
         if self.worker.is_none() && self.pause().is_none_or(|pause| pause.is_zero()) {
             let started = self.start_worker();
             let why = |error: &io::Error| {
@@ -183,6 +180,9 @@ impl Line {
                 Err(error) if is_scarcity(&error) => self.refusal = Some(why(&error)),
                 Err(error) => self.fault = Some(why(&error)),
             }
+        }
+        if self.worker.is_some() && self.books.number.is_none() {
+            self.books.number = Some(self.executor.workers.take());
         }
         self.say_calls();
     }

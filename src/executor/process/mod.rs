@@ -23,6 +23,10 @@ use crate::work::{Notice, Stop};
 /// So many processes and threads are a worker: two, and the one that speaks for it.
 const PROCESSES: usize = 3;
 
+/// So many descriptors are needed for a worker: its streams, what tells of its end, and the bell of its
+/// slot.
+const FILES: usize = 5;
+
 /// A pool of worker processes that make calls. Each has a thread here that speaks for it, started
 /// with it when it is first needed.
 pub(super) struct ProcessPool {
@@ -76,11 +80,10 @@ impl ProcessPool {
     /// Looks how many workers there may be.
     fn measure(&mut self) {
         let executor = &self.dispatch.executor;
-        let processes = self.most.saturating_mul(PROCESSES);
-        let most = (executor.headroom.threads(processes) / PROCESSES).max(1);
+        let most = executor.headroom.workers(self.most, PROCESSES, FILES).unwrap_or(1);
         if most < self.most {
             self.most = most;
-            executor.warn_of_fewer_workers(most, "the limit of processes is near");
+            executor.warn_of_fewer_workers(most, "a limit of processes or open files is near");
         }
     }
 
