@@ -45,6 +45,8 @@ pub struct Detail {
     pub exit_code: Option<i32>,
     /// The signal that ended the last attempt, if it was a child that a signal ended.
     pub signal: Option<i32>,
+    /// Whether something that the last attempt had started held its output open after its end.
+    pub leaked: bool,
     /// What the last attempt wrote to its standard output.
     pub stdout: Captured,
     /// What the last attempt wrote to its standard error.

@@ -117,13 +117,15 @@ pub enum FailureKind {
     Template,
     /// Its output could not be turned into a result.
     Result,
+    /// A child left processes that held its output open, where that is a failure.
+    Leak,
     /// Its executor broke: the initializer failed, or `on_worker_death = "break"`.
     BrokenExecutor,
 }
 
 impl FailureKind {
     /// All kinds, in the order of the manual.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Exit,
         Self::Signal,
         Self::Timeout,
@@ -133,6 +135,7 @@ impl FailureKind {
         Self::WorkerDeath,
         Self::Template,
         Self::Result,
+        Self::Leak,
         Self::BrokenExecutor,
     ];
 
@@ -148,6 +151,7 @@ impl FailureKind {
             Self::WorkerDeath => "worker_death",
             Self::Template => "template",
             Self::Result => "result",
+            Self::Leak => "leak",
             Self::BrokenExecutor => "broken_executor",
         }
     }

@@ -244,6 +244,8 @@ pub struct FutureShape<'a> {
     cause: Option<CauseShape<'a>>,
     exit_code: Option<i32>,
     signal: Option<i32>,
+    /// Whether something that its last attempt had started held its output open after its end.
+    leaked: bool,
     /// The tasks it is after.
     after: Vec<Cow<'a, str>>,
     /// When its last attempt started; null if it never ran.
@@ -408,6 +410,7 @@ pub fn future<'a>(run: &RunView<'a>, node: NodeId) -> FutureShape<'a> {
         cause: record.cause().map(|of| cause(run, of)),
         exit_code: detail.and_then(|detail| detail.exit_code),
         signal: detail.and_then(|detail| detail.signal),
+        leaked: detail.is_some_and(|detail| detail.leaked),
         after: task.before().map(|&before| run.task_name(before)).collect(),
         started: (record.attempts > 0).then(|| record.started.seconds()),
         elapsed: if record.state.is_done() { seconds(record.elapsed()) } else { 0.0 },

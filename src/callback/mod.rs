@@ -70,7 +70,7 @@ impl<'a> Callbacks<'a> {
     ) -> Self {
         let run_id = binder.run_id().to_owned();
         let cpus = || thread::available_parallelism().map_or(1, NonZero::get);
-        let mut doer = Doer::new(sender, functions.clone(), &run_id, &job.origin.dir);
+        let mut doer = Doer::new(sender, functions.clone(), &job.origin.dir);
         if job.callbacks.iter().any(|callback| callback.action.needs_thread()) {
             doer.keep_a_thread();
         }

@@ -1,9 +1,10 @@
 //! `jobrun MANIFEST`: runs a job, shows it, and writes down what became of it.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{mem, process};
+use std::{mem, panic, process, thread};
 
 use tracing_subscriber::EnvFilter;
 
@@ -59,6 +60,7 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
             announce(runner.secrets());
             let masker = runner.secrets().masker().clone();
             log(options, &masker);
+            cover_panics(&masker);
             let code = carry_out(runner, &job, reports, options);
             let code = code.map_err(|problem| problem.covered(&masker));
             if guarded {
@@ -179,6 +181,23 @@ fn log(options: &RunOptions, masker: &Masker) {
         Some(LogFormat::Json) => subscriber.json().try_init(),
         _ => subscriber.try_init(),
     };
+}
+
+/// A function that panics says why at once, in words of the standard library, which knows no secret.
+fn cover_panics(masker: &Masker) {
+    if masker.is_none() {
+        return;
+    }
+    let masker = masker.clone();
+    panic::set_hook(Box::new(move |panic| {
+        let name = thread::current().name().unwrap_or("<unnamed>").to_owned();
+        let trace = Backtrace::capture();
+        let trace = match trace.status() {
+            BacktraceStatus::Captured => format!("\nstack backtrace:\n{trace}"),
+            _ => String::new(),
+        };
+        tell(&masker.text(&format!("thread '{name}' {panic}{trace}")));
+    }));
 }
 
 /// Hosts that may be posted to; a variable that is empty names none.

@@ -278,6 +278,7 @@ impl<'a> View<'a> {
             ("stdin", task.stdin.as_deref().map(Spanned::entry)),
             ("ok_exit", task.ok_exit.as_deref().map(Spanned::entry)),
             ("result", task.result.as_deref().map(Spanned::entry)),
+            ("leak", task.leak.as_deref().map(Spanned::entry)),
         ];
         let call_only = [
             ("args", task.args.as_deref().map(Spanned::entry)),
@@ -469,6 +470,7 @@ impl<'a> View<'a> {
             stdin: stdin.flatten(),
             ok_exit: ok_exit.unwrap_or_else(|| Arc::clone(usual_exit)),
             result: pick!(self, result).map(|kind| kind.value).unwrap_or_default(),
+            leak: pick!(self, leak).map(|leak| leak.value).unwrap_or_default(),
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::manifest::values::{
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
 use crate::value::Value;
-use crate::work::ResultKind;
+use crate::work::{Leak, ResultKind};
 
 #[expect(clippy::unnecessary_wraps, reason = "it makes the value of a key, which may be absent")]
 fn given<T>(value: impl Into<T>) -> Given<T> {
@@ -466,6 +466,13 @@ impl Task {
     #[must_use]
     pub fn result(mut self, kind: ResultKind) -> Self {
         self.result = given(kind);
+        self
+    }
+
+    /// What becomes of processes that the command leaves.
+    #[must_use]
+    pub fn leak(mut self, leak: Leak) -> Self {
+        self.leak = given(leak);
         self
     }
 

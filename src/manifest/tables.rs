@@ -21,10 +21,10 @@ use crate::manifest::values::{
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
 use crate::value::Value;
-use crate::work::ResultKind;
+use crate::work::{Leak, ResultKind};
 
 /// Keys of a task that only suit `run`.
-const RUN_KEYS: [&str; 6] = ["cwd", "env", "shell", "stdin", "ok_exit", "result"];
+const RUN_KEYS: [&str; 7] = ["cwd", "env", "shell", "stdin", "ok_exit", "result", "leak"];
 
 /// Keys of a task or a callback that only suit `call`.
 pub const CALL_KEYS: [&str; 2] = ["args", "with"];
@@ -191,6 +191,10 @@ table! {
         /// What the standard output of a command becomes: the result as text, as a list of lines,
         /// as JSON, or nothing.
         pub result: Given<ResultKind> = "json",
+        /// What becomes of processes that a command has started and that have not ended when it has.
+        /// `warn`: they live on until the run ends. `kill`: they are killed. `fail`: they are killed,
+        /// and it fails if they held its output open. Default: `warn`.
+        pub leak: Given<Leak> = "kill",
         /// When a group returns: what is after it may start then.
         pub wait: Given<Box<Wait>> = { "return_when": "first_success" },
         /// The time one future is expected to take, for planning.

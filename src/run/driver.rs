@@ -349,6 +349,7 @@ impl<'a, B: Backend> Driver<'a, B> {
         record.state = State::Pending;
         let detail = record.detail_mut();
         let failure = detail.failure.take();
+        detail.leaked = false;
         let timed_out = failure.as_ref().is_some_and(|it| it.kind == FailureKind::Timeout);
         detail.earlier.push(Attempt {
             worker,
@@ -450,6 +451,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             let detail = record.detail_mut();
             detail.exit_code = child.exit_code;
             detail.signal = child.signal;
+            detail.leaked = child.leaked;
             detail.stdout = child.stdout;
             detail.stderr = child.stderr;
         }

@@ -8,9 +8,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 /// Where jobrun keeps its own files. Nothing is made until something is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct State {
-    /// `None` if the environment does not say.
+    /// `None` if nobody says.
     path: Option<PathBuf>,
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::event::epoll;
 use rustix::io::Errno;
 
+use crate::guard::{self, Containment};
 use crate::outcome::Stream;
 use crate::rundir::RunDir;
 use crate::supervise::capture::Capture;
@@ -17,7 +18,7 @@ use crate::supervise::message::{ChildEvent, Patron, Request};
 use crate::supervise::process::Process;
 use crate::supervise::spawn::Spawned;
 use crate::time::{Clock, Time};
-use crate::work::{ChildDone, ResultKind};
+use crate::work::{ChildDone, Leak, ResultKind};
 
 /// A stream that still has more after so many reads lets others go first.
 const READS_AT_ONCE: usize = 16;
@@ -46,6 +47,7 @@ pub(crate) struct Child {
     pub(crate) leaked: bool,
     ok_exit: Arc<[i32]>,
     result: ResultKind,
+    leak: Leak,
 }
 
 /// One of its streams.
@@ -105,6 +107,7 @@ impl Child {
             leaked: false,
             ok_exit: request.command.ok_exit,
             result,
+            leak: request.command.leak,
         }
     }
 
@@ -163,9 +166,12 @@ impl Child {
         }
     }
 
-    /// Kills what is left of its group, reaps it and says how it ended. Its process has ended.
+    /// Reaps it and says how it ended. Its process has ended. What is left of its group is killed before
+    /// that, unless it may live on: once its leader is reaped, its number may become another's.
     pub(crate) fn finish(mut self, epoll: BorrowedFd<'_>, clock: Clock) -> ChildEnd {
-        self.signal(libc::SIGKILL);
+        if !self.may_leave() {
+            self.signal(libc::SIGKILL);
+        }
         let open = [&self.stdout.fd, &self.stderr.fd].into_iter().flatten();
         for fd in open.filter(|_| self.watched) {
             let _ = epoll::delete(epoll, fd);
@@ -183,17 +189,24 @@ impl Child {
             started: self.started,
             ended: self.exited.unwrap_or_else(|| clock.now()),
             how,
-            leaked: self.leaked,
-            child: ChildDone {
+            child: Box::new(ChildDone {
+                leaked: self.leaked,
                 exit_code: status.and_then(|status| status.code()),
                 signal: status.and_then(|status| status.signal()),
                 stdout,
                 stderr: self.stderr.capture.finish(),
-            },
+            }),
             original: original.map(Arc::new),
             ok_exit: self.ok_exit,
             result: self.result,
+            leak: self.leak,
         }
+    }
+
+    /// Whether processes of its group may outlive it: somebody must be there to end them with the run.
+    fn may_leave(&self) -> bool {
+        let ended_by_itself = self.stopped.is_none();
+        self.leak == Leak::Warn && ended_by_itself && guard::containment() != Containment::Groups
     }
 }
 

@@ -11,7 +11,7 @@ use crate::supervise::end::{ChildEnd, How};
 use crate::supervise::headroom::Headroom;
 use crate::supervise::message::{ChildEvent, Patron, Request};
 use crate::time::{Clock, Time};
-use crate::work::{ChildDone, Stop};
+use crate::work::Stop;
 
 /// What all shards share.
 #[derive(Clone)]
@@ -40,11 +40,11 @@ impl World {
             started: now,
             ended: now,
             how: How::NotSpawned(why),
-            leaked: false,
-            child: ChildDone::default(),
+            child: Box::default(),
             original: None,
             ok_exit: Arc::clone(&request.command.ok_exit),
             result: request.command.result,
+            leak: request.command.leak,
         };
         let _ = self.patron.tell(request.key, ChildEvent::Ended(end));
     }

@@ -10,7 +10,7 @@ use crate::guard::describe_signal;
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::supervise::result;
 use crate::time::Time;
-use crate::work::{ChildDone, ResultKind};
+use crate::work::{ChildDone, Leak, ResultKind};
 
 /// The end of a child.
 #[derive(Clone, Debug)]
@@ -21,17 +21,16 @@ pub struct ChildEnd {
     pub ended: Time,
     /// How.
     pub how: How,
-    /// Whether something it had started still held its output open when it had ended. That was
-    /// killed if it was of its process group.
-    pub leaked: bool,
     /// Its exit code or signal and what it wrote.
-    pub child: ChildDone,
+    pub child: Box<ChildDone>,
     /// All of its standard output as it was, where the result needs that and the file does not hold it.
     pub original: Option<Arc<File>>,
     /// The exit codes that are a success.
     pub ok_exit: Arc<[i32]>,
     /// What becomes of its standard output.
     pub result: ResultKind,
+    /// What became of the processes that it left.
+    pub leak: Leak,
 }
 
 /// How a child ended.
@@ -64,6 +63,10 @@ impl ChildEnd {
             )),
             How::Ended(status) => match status.code() {
                 Some(code) if self.ok_exit.contains(&code) => {
+                    if self.child.leaked && self.leak == Leak::Fail {
+                        let message = "something that it had started still held its output open";
+                        return failed(FailureKind::Leak, message.to_owned());
+                    }
                     match result::read(self.result, &self.child.stdout, self.original.as_deref()) {
                         Ok(value) => Outcome::Succeeded(value),
                         Err(why) => failed(FailureKind::Result, why),

@@ -1,9 +1,11 @@
 //! Child processes: spawn, read, time, stop, reap. Knows nothing of nodes or graphs.
 //!
 //! [`Children`] minds any number of children on a few threads. Each child has a process group of its
-//! own; when the child has ended, what is left of the group is killed. A child ends when its process
-//! has ended and both its streams are closed, or shortly after its process if something it has
-//! started holds them open.
+//! own, which is stopped as a whole. A child ends when its process has ended and both its streams are
+//! closed, or shortly after its process if something it has started holds them open. What is left of
+//! the group then is killed, or lives on until the run ends, as the child's [`Leak`] says.
+//!
+//! [`Leak`]: crate::work::Leak
 //!
 //! Children wait in one queue. Whichever thread has nothing to do takes the next one, so nobody is
 //! asked who shall start it, and the end of one child is followed by the start of the next without a

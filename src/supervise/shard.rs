@@ -506,7 +506,7 @@ impl Minder {
             let Some(child) = self.child(place) else { continue };
             match (child.exited, child.phase) {
                 (Some(_), _) => {
-                    child.leaked = true;
+                    child.leaked = child.stopped.is_none();
                     self.read(place, Stream::Stdout);
                     self.read(place, Stream::Stderr);
                     self.finish(place);
