@@ -64,6 +64,6 @@ fn of_user() -> Option<usize> {
         let tasks = fs::metadata(entry.path().join("task")).ok()?;
         (tasks.uid() == user.as_raw()).then(|| tasks.nlink().saturating_sub(2))
     };
-    let used: u64 = fs::read_dir("/proc").ok()?.flatten().filter_map(threads).sum();
-    usize::try_from(limit.saturating_sub(used)).ok()
+    let taken: u64 = fs::read_dir("/proc").ok()?.flatten().filter_map(threads).sum();
+    usize::try_from(limit.saturating_sub(taken)).ok()
 }

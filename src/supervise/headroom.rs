@@ -12,12 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::guard::Limit;
 use crate::supervise::census;
-use crate::supervise::spawn::most_files;
+use crate::supervise::descriptors::{SPARE_FILES, most_files};
 
 /// The limits are looked at when so many run: a run that is no wider need not know.
 const LOOK_AT: usize = 1;
@@ -34,9 +33,6 @@ const GROWTH: Duration = Duration::from_secs(1);
 /// So often is a child tried for which the system has no room while none runs, waiting 10, 20, 40 … ms in
 /// between.
 const TRIES: u32 = 10;
-
-/// So many descriptors are left for files of our own where they are scarce.
-pub(crate) const SPARE_FILES: usize = 16;
 
 /// The room that children of one kind have. All sets of children that run side by side share one.
 #[derive(Debug, Default)]
@@ -284,10 +280,4 @@ impl Headroom {
 /// may start one of its own.
 fn fair_share(running: usize, free: usize) -> usize {
     (running + free.saturating_sub(running + SPARE_PROCESSES) / 2).max(1)
-}
-
-/// Whether an error says that the system is short of something, and may not be later.
-pub fn is_scarcity(error: &io::Error) -> bool {
-    let scarce = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-    scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }

@@ -14,6 +14,7 @@
 mod capture;
 mod census;
 mod child;
+mod descriptors;
 mod door;
 mod end;
 mod headroom;
@@ -23,6 +24,7 @@ mod program;
 mod result;
 mod shard;
 mod spawn;
+mod thread;
 mod token;
 mod worker;
 
@@ -34,10 +36,10 @@ use rustix::thread::sched_getaffinity;
 
 pub(crate) use capture::Capture;
 pub use end::{ChildEnd, How, describe_exit};
-pub use headroom::{Headroom, is_scarcity};
+pub use headroom::Headroom;
 pub use message::{ChildEvent, Patron, Request, Urgency};
 pub use process::Process;
-pub use program::{has_program, scarcity};
+pub use program::{has_program, is_scarcity, scarcity};
 pub use worker::{Worker, spawn_worker};
 
 use crate::rundir::RunDir;
@@ -45,7 +47,7 @@ use crate::time::Clock;
 use crate::work::Stop;
 
 use door::{Op, Queue, World};
-use shard::Shard;
+use thread::Shard;
 
 /// More threads than this spawn no faster.
 const MAX_SHARDS: usize = 4;

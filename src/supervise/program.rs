@@ -9,7 +9,6 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use crate::guard::{Refused, Step};
-use crate::supervise::headroom::is_scarcity;
 use crate::work;
 
 /// Why a child could not be started.
@@ -75,6 +74,12 @@ pub(crate) fn look_up(name: &OsStr, path: &OsStr, cwd: &Path) -> Result<(PathBuf
 
 pub(crate) fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno.raw_os_error())
+}
+
+/// Whether an error says that the system is short of something, and may not be later.
+pub fn is_scarcity(error: &io::Error) -> bool {
+    let scarce = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Why a child could not be started, in words that name what is wrong.

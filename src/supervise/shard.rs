@@ -4,16 +4,15 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{Timespec, epoll};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use crate::guard;
 use crate::outcome::Stream;
 use crate::supervise::child::{Child, Phase, Progress, Stopped};
 use crate::supervise::door::{Door, Op, World};
@@ -44,59 +43,6 @@ const REMINDER: Duration = Duration::from_millis(2);
 /// in the pipe by then; one that fills the pipe waits no longer than that, once.
 const UNREAD: Duration = Duration::from_millis(2);
 
-/// A running shard. Dropping it kills its children.
-pub(crate) struct Shard {
-    door: Arc<Door>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Shard {
-    pub(crate) fn start(world: World) -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let door = Arc::new(Door::new(bell));
-        world.headroom.bell()?;
-        let its_door = Arc::clone(&door);
-        let (tell, told) = mpsc::sync_channel(1);
-        let builder = thread::Builder::new().name("jobrun-children".to_owned());
-        let thread = builder.spawn(move || {
-            // All that it opens it closes, and it tells others of paths alone. Where it cannot have a
-            // table of its own, it is slower.
-            let inherited = world.inherit.iter().map(OwnedFd::as_fd);
-            let room = world.headroom.bell().ok().map(AsFd::as_fd);
-            let keep: Vec<_> = inherited.chain([its_door.bell.as_fd()]).chain(room).collect();
-            let _ = guard::separate(&keep);
-            match Minder::new(world, its_door) {
-                Ok(minder) => {
-                    drop(tell);
-                    minder.run();
-                }
-                Err(error) => drop(tell.send(error)),
-            }
-        })?;
-        match told.recv() {
-            Ok(error) => Err(error),
-            // It runs.
-            Err(_) => Ok(Self { door, thread: Some(thread) }),
-        }
-    }
-
-    pub(crate) fn door(&self) -> &Door {
-        &self.door
-    }
-}
-
-impl Drop for Shard {
-    fn drop(&mut self) {
-        self.door.push(Op::Quit);
-        if let Some(thread) =
-            self.thread.take().filter(|own| own.thread().id() != thread::current().id())
-        {
-            // It has nothing to say about its end; a panic of the patron has been printed.
-            let _ = thread.join();
-        }
-    }
-}
-
 /// A panic, of the patron perhaps, ends no child by itself.
 impl Drop for Minder {
     fn drop(&mut self) {
@@ -123,7 +69,7 @@ struct Place {
 }
 
 /// The thread's own state.
-struct Minder {
+pub(crate) struct Minder {
     world: World,
     door: Arc<Door>,
     epoll: OwnedFd,
@@ -147,7 +93,7 @@ struct Minder {
 }
 
 impl Minder {
-    fn new(mut world: World, door: Arc<Door>) -> io::Result<Self> {
+    pub(crate) fn new(mut world: World, door: Arc<Door>) -> io::Result<Self> {
         world.files = world.files.apart();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         // Edge triggered, so that nobody has to read it.
@@ -173,7 +119,7 @@ impl Minder {
         })
     }
 
-    fn run(mut self) {
+    pub(crate) fn run(mut self) {
         let mut events = Vec::with_capacity(64);
         loop {
             for op in self.door.take() {

@@ -6,7 +6,7 @@ use std::env;
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Seek, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use std::sync::Arc;
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Resource, getrlimit};
 
 use crate::guard::{self, Image, Limit, Refused, Strings};
+use crate::supervise::descriptors::{most_files, spares};
 use crate::supervise::headroom::Headroom;
 use crate::supervise::process::Process;
 use crate::supervise::program::{DEFAULT_PATH, Refusal, explain, has_slash, is, look_up};
@@ -153,24 +153,6 @@ impl Spawner {
         let before = std::mem::replace(&mut self.most_files, most_files());
         self.most_files > before
     }
-}
-
-/// How many descriptors a thread can have now.
-pub(crate) fn most_files() -> usize {
-    let limit = getrlimit(Resource::Nofile).current;
-    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
-}
-
-/// Whether so many descriptors are to spare, when `last` is the one that was opened last.
-///
-/// The system gives the lowest number that is free, so all below the last one are in use.
-///
-/// # Errors
-/// When they are not, as if they were not there.
-pub(crate) fn spares(last: &OwnedFd, spare: usize, most_files: usize) -> io::Result<()> {
-    let used = last.as_raw_fd().unsigned_abs() as usize + 1;
-    let enough = used.saturating_add(spare) <= most_files;
-    if enough { Ok(()) } else { Err(Errno::MFILE.into()) }
 }
 
 /// A pipe: the end that is read, and the one that is written.

@@ -10,10 +10,11 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::guard::{self, Image, Strings};
-use crate::supervise::headroom::{Headroom, SPARE_FILES};
+use crate::supervise::descriptors::{SPARE_FILES, most_files, spares};
+use crate::supervise::headroom::Headroom;
 use crate::supervise::process::Process;
 use crate::supervise::program::is;
-use crate::supervise::spawn::{Environment, most_files, spares};
+use crate::supervise::spawn::Environment;
 
 /// A worker process with our ends of its three streams, which block.
 #[derive(Debug)]
