@@ -103,6 +103,8 @@ pub enum FailureKind {
     Exit,
     /// A child was ended by a signal that jobrun did not send.
     Signal,
+    /// A child, or a part of it, was killed for want of memory.
+    Oom,
     /// It ran longer than its timeout.
     Timeout,
     /// A function returned an error.
@@ -125,9 +127,10 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// All kinds, in the order of the manual.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Exit,
         Self::Signal,
+        Self::Oom,
         Self::Timeout,
         Self::Call,
         Self::Panic,
@@ -144,6 +147,7 @@ impl FailureKind {
         match self {
             Self::Exit => "exit",
             Self::Signal => "signal",
+            Self::Oom => "oom",
             Self::Timeout => "timeout",
             Self::Call => "call",
             Self::Panic => "panic",

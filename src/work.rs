@@ -65,6 +65,25 @@ pub struct Command {
     pub result: ResultKind,
     /// What becomes of the processes that it leaves.
     pub leak: Leak,
+    /// What it is held to; nothing if `None`.
+    pub limits: Option<Arc<Limits>>,
+}
+
+/// What a child is held to, and all that it starts: nothing that is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// So many bytes of memory.
+    pub memory: Option<u64>,
+    /// So much time of processors.
+    pub cpu_time: Option<Duration>,
+    /// So many open files.
+    pub open_files: Option<u32>,
+    /// So many processes and threads at once.
+    pub processes: Option<u32>,
+    /// No file that it writes gets larger than so many bytes.
+    pub file_size: Option<u64>,
+    /// So much is added to its niceness.
+    pub nice: i32,
 }
 
 /// What a child leaves as its future's result.

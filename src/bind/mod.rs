@@ -323,6 +323,7 @@ impl<'a> Binder<'a> {
             ok_exit: Arc::clone(&spec.ok_exit),
             result: spec.result,
             leak: spec.leak,
+            limits: spec.limits.clone(),
         })
     }
 

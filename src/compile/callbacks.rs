@@ -249,6 +249,7 @@ fn command(context: &mut Context<'_>, run: &Spanned<Program>) -> Option<CommandS
         ok_exit: actions::usual_exit(),
         result: ResultKind::None,
         leak: Leak::Kill,
+        limits: None,
     })
 }
 

@@ -2,7 +2,7 @@
 //! of when what should start.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::executor::Backend;
 use crate::executor::admission::Admission;
@@ -284,6 +284,7 @@ impl Pool {
                     run_id: settings.run_id.clone(),
                     max_tasks: setup.max_tasks_per_child,
                     files: settings.files.clone(),
+                    oom: OnceLock::new(),
                 };
                 Calls::Process(ProcessPool::new(executor, rules))
             }

@@ -12,7 +12,7 @@ use crate::id::{ExecutorId, NodeId, TaskId};
 use crate::ledger::Ledger;
 use crate::template::{JOB, Template};
 use crate::value::Value;
-use crate::work::{Leak, ResultKind};
+use crate::work::{Leak, Limits, ResultKind};
 
 pub use matrix::{Matrix, product};
 
@@ -183,6 +183,8 @@ pub struct CommandSpec {
     pub result: ResultKind,
     /// What becomes of the processes that it leaves.
     pub leak: Leak,
+    /// What it is held to; nothing if `None`.
+    pub limits: Option<Arc<Limits>>,
 }
 
 /// What a child process executes.

@@ -98,6 +98,7 @@ words! {
     FailureKind, "FailureKind", "a kind of failure", [
         "exit" => Self::Exit,
         "signal" => Self::Signal,
+        "oom" => Self::Oom,
         "timeout" => Self::Timeout,
         "call" => Self::Call,
         "panic" => Self::Panic,

@@ -4,12 +4,14 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::rundir::RunDir;
+use crate::supervise::cgroup::Cells;
 use crate::supervise::end::{ChildEnd, How};
 use crate::supervise::headroom::Headroom;
 use crate::supervise::message::{ChildEvent, Patron, Request};
+use crate::supervise::oom::OomWatch;
 use crate::time::{Clock, Time};
 use crate::work::Stop;
 
@@ -26,6 +28,10 @@ pub(crate) struct World {
     pub(crate) headroom: Arc<Headroom>,
     /// What every child inherits beyond its streams.
     pub(crate) inherit: Arc<[OwnedFd]>,
+    /// The cgroups of those that may use only so much.
+    pub(crate) cells: Arc<Cells>,
+    /// Begun when the first child runs.
+    pub(crate) oom: Arc<OnceLock<OomWatch>>,
 }
 
 impl World {
@@ -41,6 +47,8 @@ impl World {
             ended: now,
             how: How::NotSpawned(why),
             child: Box::default(),
+            limits: None,
+            out_of_memory: false,
             original: None,
             ok_exit: Arc::clone(&request.command.ok_exit),
             result: request.command.result,

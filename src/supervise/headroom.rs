@@ -271,7 +271,7 @@ impl Headroom {
 
     /// The limit that this process was given, if it has raised its own since. Programs that use
     /// `select`, or that close every descriptor they might have, rely on it.
-    pub(crate) fn files_of_children(&self) -> Option<Limit> {
+    pub(crate) fn files_of_children(&self) -> Option<Limit<'static>> {
         self.common.files.get().map(|limit| Limit::Resource(Resource::Nofile, *limit))
     }
 }

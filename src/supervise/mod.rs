@@ -11,14 +11,17 @@
 //! asked who shall start it, and the end of one child is followed by the start of the next without a
 //! word to anybody else.
 
+mod bounds;
 mod capture;
 mod census;
+mod cgroup;
 mod child;
 mod descriptors;
 mod door;
 mod end;
 mod headroom;
 mod message;
+mod oom;
 mod process;
 mod program;
 mod result;
@@ -38,6 +41,7 @@ pub(crate) use capture::Capture;
 pub use end::{ChildEnd, How, describe_exit};
 pub use headroom::Headroom;
 pub use message::{ChildEvent, Patron, Request, Urgency};
+pub use oom::OomWatch;
 pub use process::Process;
 pub use program::{has_program, is_scarcity, scarcity};
 pub use worker::{Worker, spawn_worker};
@@ -78,6 +82,8 @@ impl Children {
             share,
             headroom: Arc::default(),
             inherit: Arc::new([]),
+            cells: Arc::default(),
+            oom: Arc::default(),
         };
         Self { world, shards: Mutex::default(), most }
     }

@@ -18,6 +18,7 @@ use crate::supervise::child::{Child, Phase, Progress, Stopped};
 use crate::supervise::door::{Door, Op, World};
 use crate::supervise::headroom::Verdict;
 use crate::supervise::message::{ChildEvent, Request, Urgency};
+use crate::supervise::oom::OomWatch;
 use crate::supervise::program::Refusal;
 use crate::supervise::spawn::Spawner;
 use crate::supervise::token::{Part, Token};
@@ -100,7 +101,10 @@ impl Minder {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, &door.bell, Token::BELL.data(), flags)?;
         epoll::add(&epoll, world.headroom.bell()?, Token::BELL.data(), flags)?;
-        let spawner = Spawner::new(Arc::clone(&world.headroom), Arc::clone(&world.inherit));
+        let spawner = {
+            let World { headroom, inherit, cells, .. } = &world;
+            Spawner::new(Arc::clone(headroom), Arc::clone(inherit), Arc::clone(cells))
+        };
         Ok(Self {
             world,
             door,
@@ -350,6 +354,10 @@ impl Minder {
                 tv_nsec: i64::from(left.subsec_nanos()),
             }
         });
+        if !hurries {
+            // While the first child runs, for this takes longer than to start one.
+            self.world.oom.get_or_init(OomWatch::start);
+        }
         // Interrupted by a signal: the next round looks again.
         let _ = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref());
         self.door.sleeping.store(false, Ordering::SeqCst);
@@ -534,7 +542,7 @@ impl Minder {
             self.deadlines.remove(&(deadline, place));
         }
         let key = child.key;
-        let end = child.finish(self.epoll.as_fd(), self.world.clock);
+        let end = child.finish(self.epoll.as_fd(), self.world.clock, self.world.oom.get());
         self.world.headroom.give_back();
         self.tell(key, ChildEvent::Ended(end));
     }

@@ -14,8 +14,11 @@ use std::sync::Arc;
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Resource;
 
-use crate::guard::{self, Image, Limit, Refused, Strings};
+use crate::guard::{self, Image, Refused, Strings};
+use crate::supervise::bounds::Bounds;
+use crate::supervise::cgroup::{Cell, Cells};
 use crate::supervise::descriptors::{most_files, spares};
 use crate::supervise::headroom::Headroom;
 use crate::supervise::process::Process;
@@ -36,6 +39,7 @@ pub(crate) struct Spawner {
     most_files: usize,
     /// What every child inherits beyond its streams.
     inherit: Arc<[OwnedFd]>,
+    cells: Arc<Cells>,
 }
 
 /// A child that runs.
@@ -46,10 +50,12 @@ pub(crate) struct Spawned {
     /// The ends that we read, which do not block.
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
+    /// Where it is kept within its limits.
+    pub(crate) cell: Option<Cell>,
 }
 
 impl Spawner {
-    pub(crate) fn new(headroom: Arc<Headroom>, inherit: Arc<[OwnedFd]>) -> Self {
+    pub(crate) fn new(headroom: Arc<Headroom>, inherit: Arc<[OwnedFd]>, cells: Arc<Cells>) -> Self {
         let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         Self {
             path,
@@ -59,31 +65,36 @@ impl Spawner {
             headroom,
             most_files: most_files(),
             inherit,
+            cells,
         }
     }
 
     /// Starts a child in a process group of its own, if so many descriptors are to spare then.
     pub(crate) fn spawn(&mut self, command: &Command, spare: usize) -> Result<Spawned, Refusal> {
         let program = self.find(command)?;
-        let spawned = match self.start(&program, command, spare) {
+        let bounds = self.bounds(command)?;
+        let started = match self.start(&program, command, &bounds, spare) {
             Err(refused) if is(&refused.error, Errno::MFILE) && self.has_more_files() => {
-                self.start(&program, command, spare)
+                self.start(&program, command, &bounds, spare)
             }
             other => other,
         };
-        spawned.map_err(|refused| {
-            if refused.error.kind() == io::ErrorKind::NotFound {
-                // It may have moved since it was found.
-                self.found.clear();
-            }
-            explain(&refused, &program, command)
-        })
+        started
+            .map_err(|refused| {
+                if refused.error.kind() == io::ErrorKind::NotFound {
+                    // It may have moved since it was found.
+                    self.found.clear();
+                }
+                explain(&refused, &program, command, &bounds)
+            })
+            .map(|spawned| Spawned { cell: bounds.cell(), ..spawned })
     }
 
     fn start(
         &mut self,
         program: &Path,
         command: &Command,
+        bounds: &Bounds,
         spare: usize,
     ) -> Result<Spawned, Refused> {
         let mut args = Strings::default();
@@ -92,7 +103,10 @@ impl Spawner {
         let env = self.base.with(&command.env)?;
         let cwd = command.cwd.as_os_str();
         let cwd = if cwd.is_empty() { None } else { Some(terminated(cwd.as_bytes())?) };
-        let limits: Vec<Limit> = self.headroom.files_of_children().into_iter().collect();
+        let mut limits = bounds.list();
+        if !bounds.holds(Resource::Nofile) {
+            limits.extend(self.headroom.files_of_children());
+        }
         let (inherit, most_files) = (Arc::clone(&self.inherit), self.most_files);
         let text = command.stdin.as_deref().map(input).transpose()?;
         let stdin = match &text {
@@ -114,7 +128,14 @@ impl Spawner {
         // A pipe that takes this call for a pipe cannot refuse it.
         let _ = ioctl_fionbio(&stdout, true);
         let _ = ioctl_fionbio(&stderr, true);
-        Ok(Spawned { process: Process::new(pid), pidfd, stdout, stderr })
+        Ok(Spawned { process: Process::new(pid), pidfd, stdout, stderr, cell: None })
+    }
+
+    fn bounds(&self, command: &Command) -> Result<Bounds, Refusal> {
+        let Some(limits) = &command.limits else { return Ok(Bounds::default()) };
+        Bounds::prepare(limits, &self.cells).map_err(|why| {
+            Refusal::Never(format!("cannot run `{}`: {why}", command.program.display()))
+        })
     }
 
     /// The path of the program, looked up in the `PATH` that the child will have.

@@ -41,6 +41,7 @@ fn argv(pieces: &[&str]) -> CommandSpec {
         ok_exit: Arc::new([0]),
         result: ResultKind::Auto,
         leak: Leak::Warn,
+        limits: None,
     }
 }
 

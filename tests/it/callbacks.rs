@@ -289,6 +289,7 @@ fn script(script: &str) -> CallbackAction {
         ok_exit: Arc::from([0]),
         result: ResultKind::Auto,
         leak: Leak::Warn,
+        limits: None,
     }))
 }
 

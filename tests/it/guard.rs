@@ -96,6 +96,7 @@ fn request(script: String) -> Request {
             ok_exit: Arc::from([0]),
             result: ResultKind::Text,
             leak: Leak::Warn,
+            limits: None,
         },
         timeout: None,
         grace: Duration::from_mins(1),

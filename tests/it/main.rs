@@ -6,6 +6,7 @@ mod admission;
 mod agreement;
 mod bind;
 mod bombs;
+mod bounds;
 mod builtins;
 mod callbacks;
 mod check;

@@ -9,7 +9,7 @@
 //! Nothing here orders things by sleeping. A task that has to wait for the test reads a [`Gate`]; a
 //! function that has to wait asks a [`Door`]. A story that does not end is stopped and fails.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -86,7 +86,7 @@ impl Story {
     }
 
     /// Started by this command, which is given the program and its arguments.
-    pub fn under(mut self, command: &[&str]) -> Self {
+    pub fn under<S: AsRef<OsStr>>(mut self, command: &[S]) -> Self {
         self.under = command.iter().map(OsString::from).collect();
         self
     }
@@ -520,16 +520,17 @@ pub fn require(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|dir| is_program(&dir.join(program)));
     if !found {
-        missing(&format!("{program} is not installed"));
+        unavailable(&format!("{program} is not installed"));
     }
     found
 }
 
-/// Says that a test is skipped because something is missing that it needs. It fails if all is required.
-pub fn missing(what: &str) {
+/// Says that a test is skipped because this machine cannot do what it needs, and why, unless all are
+/// required.
+pub fn unavailable(why: &str) {
     let required = std::env::var_os("JOBRUN_TEST_REQUIRE").is_some_and(|value| value == "all");
-    assert!(!required, "everything is required, but {what}");
-    skipped(what);
+    assert!(!required, "required, and not to be had: {why}");
+    skipped(why);
 }
 
 /// Says that a test is skipped and why.

@@ -75,6 +75,7 @@ fn command<const N: usize>(words: [&str; N]) -> Command {
         ok_exit: Arc::from([0]),
         result: ResultKind::Auto,
         leak: Leak::Warn,
+        limits: None,
     }
 }
 

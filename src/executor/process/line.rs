@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use crate::executor::pool::{Attempt, Executor, Id};
@@ -26,7 +26,7 @@ use crate::executor::process::spawn::{End, WorkerProgram};
 use crate::executor::protocol::{FromWorker, Hello, ProtocolError, ToWorker};
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::rundir::RunDir;
-use crate::supervise::is_scarcity;
+use crate::supervise::{OomWatch, is_scarcity};
 use crate::time::Time;
 use crate::value::Value;
 use crate::work::Stop;
@@ -57,6 +57,8 @@ pub(in crate::executor) struct Rules {
     pub(in crate::executor) max_tasks: Option<u32>,
     /// Where output goes that is too large for memory.
     pub(in crate::executor) files: RunDir,
+    /// Begun when the first worker runs.
+    pub(in crate::executor) oom: OnceLock<OomWatch>,
 }
 
 /// A slot's worker, if it has one, and what it does.
@@ -216,6 +218,7 @@ impl Line {
             peer.say(&ToWorker::Initialize(Cow::Borrowed(call))).map_err(say)?;
         }
         peer.flush();
+        self.rules.oom.get_or_init(OomWatch::start);
         self.worker = Some(Worker::new(peer, self.tally.upgrade()));
         Ok(())
     }
@@ -494,7 +497,10 @@ impl Line {
         let Worker { peer, stage, condemned, .. } = worker;
         let words = peer.last_words();
         let halfway = if peer.is_halfway() { " in the middle of a message" } else { "" };
-        let end = peer.bury();
+        let mut end = peer.bury();
+        if !condemned && let Some(oom) = self.rules.oom.get() {
+            end.ask(oom);
+        }
         if running {
             let what = if condemned {
                 format!("{name} was killed to stop another call")

@@ -398,5 +398,6 @@ fn script(script: &str) -> Work {
         ok_exit: Arc::new([0]),
         result: ResultKind::Text,
         leak: Leak::Warn,
+        limits: None,
     }))
 }

@@ -10,7 +10,7 @@ use std::thread;
 use tempfile::TempDir;
 
 use crate::promises::kept;
-use crate::story::{Door, End, Story, missing, require, skipped};
+use crate::story::{Door, End, Story, require, skipped, unavailable};
 
 /// Many commands on one executor.
 fn commands(kind: &str, workers: u32, count: u32, command: &str) -> Story {
@@ -144,7 +144,7 @@ impl Cage {
             Some(cage)
         });
         if made.is_none() {
-            missing(&format!("no control group that limits {controller} can be made"));
+            unavailable(&format!("no control group that limits {controller} can be made"));
         }
         made
     }

@@ -680,5 +680,6 @@ fn child() -> Work {
         ok_exit: Arc::from([0]),
         result: ResultKind::Auto,
         leak: Leak::Warn,
+        limits: None,
     }))
 }
