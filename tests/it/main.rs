@@ -9,6 +9,7 @@ mod bombs;
 mod bounds;
 mod builtins;
 mod callbacks;
+mod cases;
 mod check;
 mod cli;
 mod compile;
