@@ -1,6 +1,7 @@
 //! The backend of a real run: the clock, the executors of this machine, the channel. Knows nothing
 //! of when what should start.
 
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +14,7 @@ use crate::executor::thread::ThreadPool;
 use crate::executor::workers::Workers;
 use crate::functions::Functions;
 use crate::graph::ExecutorKind;
-use crate::guard::{self, Containment};
+use crate::guard::{self, Containment, Remains};
 use crate::id::{ExecutorId, NodeId};
 use crate::inbox::{Inbox, Sender};
 use crate::job::{Action, Job};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub worker: WorkerProgram,
     /// What the system has room for.
     pub headroom: Arc<Headroom>,
+    /// Whether the run is all that this process does.
+    pub alone: bool,
 }
 
 /// The executors of this machine. Dropping it stops what runs: children and worker processes are
@@ -59,6 +62,8 @@ pub struct Local {
     /// What is to be stopped, in the order in which that was said.
     stops: Vec<(NodeId, u32, Stop)>,
     inbox: Inbox<Notice>,
+    /// Whatever is below this process when the pools are gone, or what of it has the run's mark.
+    remains: Remains,
     /// The last field, so that nothing runs any more when its tokens go back.
     admission: Admission,
 }
@@ -93,6 +98,11 @@ impl Local {
             }
         }
         Self {
+            remains: if settings.alone {
+                Remains::all()
+            } else {
+                Remains::of_run(settings.run_id.clone())
+            },
             clock: settings.clock,
             now: settings.clock.now(),
             pools,
@@ -198,6 +208,12 @@ impl Backend for Local {
 
     fn peak_running(&self, executor: ExecutorId) -> u32 {
         self.pools[executor.index()].workers.peak()
+    }
+
+    fn close(&mut self) -> Remains {
+        self.carry_out_stops();
+        self.pools.clear();
+        mem::replace(&mut self.remains, Remains::none())
     }
 }
 

@@ -143,6 +143,7 @@ impl Bench {
             files: RunDir::at(files.path(), RUN),
             worker: self.worker,
             headroom: Arc::default(),
+            alone: false,
         };
         let local = Local::new(settings, Inbox::default());
         // One that has a timeout is alone on its worker.
