@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
+use crate::supervise::headroom::Headroom;
 use crate::supervise::message::{Patron, Request};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Bell, Mutex, MutexGuard, PoisonError};
@@ -23,11 +24,23 @@ impl Queue {
         lock(&self.0).pop_front()
     }
 
-    /// The next one, if its patron admits it.
-    pub(crate) fn admit(&self, patron: &dyn Patron) -> Option<Request> {
+    /// The next one, if there is room for it and its patron admits it.
+    pub(crate) fn admit(&self, headroom: &Headroom, patron: &dyn Patron) -> Option<Request> {
         let mut queue = lock(&self.0);
-        let admitted = queue.front_mut().is_some_and(|first| patron.admit(first));
-        if admitted { queue.pop_front() } else { None }
+        let first = queue.front_mut().filter(|_| patron.has_room() && headroom.take())?;
+        if patron.admit(first) {
+            queue.pop_front()
+        } else {
+            headroom.give_back();
+            None
+        }
+    }
+
+    /// Puts the one back that was admitted last.
+    pub(crate) fn put_back(&self, mut request: Request, patron: &dyn Patron) {
+        let mut queue = lock(&self.0);
+        patron.put_back(&mut request);
+        queue.push_front(request);
     }
 
     /// Whether there is one.
@@ -50,7 +63,7 @@ pub(crate) struct Door {
     pub(crate) bell: Bell,
     /// Whether it waits, or is about to: it looks for news once more after setting this.
     sleeping: AtomicBool,
-    /// How many children it minds.
+    /// How many children it minds; beyond all bounds while it can mind no more.
     load: AtomicUsize,
 }
 

@@ -13,10 +13,13 @@
 
 mod bounds;
 mod capture;
+mod census;
 mod cgroup;
 mod child;
+mod descriptors;
 mod door;
 mod end;
+mod headroom;
 mod message;
 mod oom;
 mod process;
@@ -24,10 +27,12 @@ mod program;
 mod result;
 mod shard;
 mod spawn;
+mod thread;
 mod token;
 mod worker;
 mod world;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,10 +40,11 @@ use rustix::thread::sched_getaffinity;
 
 pub(crate) use capture::Capture;
 pub use end::{ChildEnd, How, describe_exit};
+pub use headroom::Headroom;
 pub use message::{ChildEvent, Patron, Request, Urgency};
 pub use oom::OomWatch;
 pub use process::Process;
-pub use program::has_program;
+pub use program::{has_program, is_scarcity, scarcity};
 pub use worker::{Worker, spawn_worker};
 
 use crate::rundir::RunDir;
@@ -46,7 +52,7 @@ use crate::time::Clock;
 use crate::work::Stop;
 
 use door::{Door, Op, Queue};
-use shard::Shard;
+use thread::Shard;
 use world::World;
 
 /// More threads than this spawn no faster.
@@ -76,7 +82,7 @@ impl Children {
             patron,
             queue,
             share,
-            limit: Arc::default(),
+            headroom: Arc::default(),
             inherit: Arc::new([]),
             cells: Arc::default(),
             oom: Arc::default(),
@@ -89,6 +95,23 @@ impl Children {
     pub fn inheriting(mut self, descriptors: Arc<[OwnedFd]>) -> Self {
         self.world.inherit = descriptors;
         self
+    }
+
+    /// In the room that they share with other sets.
+    #[must_use]
+    pub fn within(mut self, headroom: Arc<Headroom>) -> Self {
+        self.world.headroom = headroom;
+        self
+    }
+
+    /// Starts the first thread now, for children that are sure to come: by then others may have taken all
+    /// threads that there are to be had.
+    pub fn prepare(&self) {
+        let mut shards = self.shards();
+        if shards.is_empty() {
+            // The first child will try again, and tell.
+            let _ = self.add_shard(&mut shards);
+        }
     }
 
     /// Starts a child as soon as its patron has room for it.
@@ -126,8 +149,8 @@ impl Children {
         if let Some(door) = Door::sleeper(shards.iter().map(Shard::door), self.world.share) {
             door.wake();
         } else if shards.len() < self.most {
-            match Shard::start(self.world.clone()) {
-                Ok(shard) => shards.push(shard),
+            match self.add_shard(&mut shards) {
+                Ok(()) => {}
                 // Those that run mind all.
                 Err(_) if !shards.is_empty() => {}
                 Err(error) => {
@@ -136,6 +159,11 @@ impl Children {
                 }
             }
         }
+    }
+
+    fn add_shard(&self, shards: &mut Vec<Shard>) -> io::Result<()> {
+        shards.push(Shard::start(self.world.clone())?);
+        Ok(())
     }
 
     fn refuse_all(&self, why: &str) {

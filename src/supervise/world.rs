@@ -7,9 +7,9 @@ use crate::rundir::RunDir;
 use crate::supervise::cgroup::Cells;
 use crate::supervise::door::Queue;
 use crate::supervise::end::{ChildEnd, How};
+use crate::supervise::headroom::Headroom;
 use crate::supervise::message::{ChildEvent, Patron, Request};
 use crate::supervise::oom::OomWatch;
-use crate::supervise::spawn::OpenFiles;
 use crate::time::{Clock, Time};
 
 /// What all shards share.
@@ -22,7 +22,7 @@ pub(crate) struct World {
     /// How many children one shard minds at most. Else one could take what another has just made room
     /// for, and would spawn alone from then on.
     pub(crate) share: usize,
-    pub(crate) limit: OpenFiles,
+    pub(crate) headroom: Arc<Headroom>,
     /// What every child inherits beyond its streams.
     pub(crate) inherit: Arc<[OwnedFd]>,
     /// The cgroups of those that may use only so much.

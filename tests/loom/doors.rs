@@ -6,6 +6,7 @@ use loom::thread;
 
 use crate::door::{Door, Op, Queue};
 use crate::every_way;
+use crate::supervise::headroom::Headroom;
 use crate::supervise::message::{Patron, Request};
 use crate::sync::Bell;
 
@@ -13,6 +14,14 @@ use crate::sync::Bell;
 struct Room(AtomicUsize);
 
 impl Patron for Room {
+    fn has_room(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+
+    fn put_back(&self, _: &mut Request) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn admit(&self, _: &mut Request) -> bool {
         self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1)).is_ok()
     }
@@ -21,17 +30,16 @@ impl Patron for Room {
 /// What a shard does but for minding children: it looks at its door and the queue, and sleeps. Gives how
 /// many children it has started.
 fn mind(door: &Door, queue: &Queue, room: &Room) -> usize {
-    let has_room = || room.0.load(Ordering::SeqCst) > 0;
     let mut started = 0;
     loop {
         let quits = door.take().iter().any(|op| matches!(op, Op::Quit));
         if quits {
             return started;
         }
-        if queue.admit(room).is_some() {
+        if queue.admit(&Headroom, room).is_some() {
             started += 1;
             door.set_load(started);
-        } else if door.lie_down(|| door.has_ops() || queue.is_waiting() && has_room()) {
+        } else if door.lie_down(|| door.has_ops() || queue.is_waiting() && room.has_room()) {
             door.bell.wait();
         }
         door.get_up();
@@ -41,7 +49,7 @@ fn mind(door: &Door, queue: &Queue, room: &Room) -> usize {
 /// The same, until it has started one; then it is gone without having looked again.
 fn start_one(door: &Door, queue: &Queue, room: &Room) {
     loop {
-        if queue.admit(room).is_some() {
+        if queue.admit(&Headroom, room).is_some() {
             return;
         }
         if door.lie_down(|| queue.is_waiting()) {
@@ -117,7 +125,7 @@ fn what_is_taken_back_is_not_started() {
         queue.push(Request { key: 1 });
         let room = Room(AtomicUsize::new(1));
         let theirs = queue.clone();
-        let starter = thread::spawn(move || theirs.admit(&room).is_some());
+        let starter = thread::spawn(move || theirs.admit(&Headroom, &room).is_some());
         let removed = queue.remove(1).is_some();
         assert_ne!(starter.join().unwrap(), removed, "one of the two has it");
     });

@@ -47,7 +47,22 @@ mod supervise {
         }
 
         pub trait Patron {
+            fn has_room(&self) -> bool;
             fn admit(&self, request: &mut Request) -> bool;
+            fn put_back(&self, request: &mut Request);
+        }
+    }
+
+    pub mod headroom {
+        /// Nothing is scarce.
+        pub struct Headroom;
+
+        impl Headroom {
+            pub fn take(&self) -> bool {
+                true
+            }
+
+            pub fn give_back(&self) {}
         }
     }
 }
