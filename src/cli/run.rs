@@ -1,9 +1,10 @@
 //! `jobrun MANIFEST`: runs a job, shows it, and writes down what became of it.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{mem, process};
+use std::{mem, panic, process, thread};
 
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +27,18 @@ use crate::report::{AtEnd, Format};
 use crate::run::Runner;
 use crate::run::secrets::Secrets;
 use crate::work::Notice;
+
+/// The variables that tell of a CI system. Most set the first one as well.
+const CI: [&str; 8] = [
+    "CI",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "TF_BUILD",
+    "TEAMCITY_VERSION",
+    "BUILDKITE",
+    "CIRCLECI",
+    "JENKINS_URL",
+];
 
 /// Runs a target; gives the exit code.
 pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Result<u8, Problem> {
@@ -56,11 +69,15 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
             let color = colored(options.color);
             let of_run = Environment::of_run(std::env::vars_os());
             let job = Arc::new(load::job(target, &options.changes, color, functions, of_run)?);
-            let runner =
-                Runner::new(&job).functions(functions.clone()).inbox(inbox).allow_hosts(hosts);
+            let runner = Runner::new(&job)
+                .functions(functions.clone())
+                .inbox(inbox)
+                .alone()
+                .allow_hosts(hosts);
             announce(runner.secrets());
             let masker = runner.secrets().masker().clone();
             log(options, &masker);
+            cover_panics(&masker);
             let code = carry_out(runner, &job, reports, options);
             let code = code.map_err(|problem| problem.covered(&masker));
             if guarded {
@@ -153,7 +170,9 @@ fn console_options(options: &RunOptions, stdout_is_taken: bool) -> console::Opti
             i8::try_from(options.verbose).unwrap_or(i8::MAX)
         },
         is_terminal: io::stderr().is_terminal(),
-        ci: std::env::var_os("CI").is_some_and(|value| !value.is_empty()),
+        stdout_is_terminal: io::stdout().is_terminal(),
+        ci: CI.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())),
+        raw: options.raw,
     }
 }
 
@@ -194,6 +213,23 @@ fn log(options: &RunOptions, masker: &Masker) {
         Some(LogFormat::Json) => subscriber.json().try_init(),
         _ => subscriber.try_init(),
     };
+}
+
+/// A function that panics says why at once, in words of the standard library, which knows no secret.
+fn cover_panics(masker: &Masker) {
+    if masker.is_none() {
+        return;
+    }
+    let masker = masker.clone();
+    panic::set_hook(Box::new(move |panic| {
+        let name = thread::current().name().unwrap_or("<unnamed>").to_owned();
+        let trace = Backtrace::capture();
+        let trace = match trace.status() {
+            BacktraceStatus::Captured => format!("\nstack backtrace:\n{trace}"),
+            _ => String::new(),
+        };
+        tell(&masker.text(&format!("thread '{name}' {panic}{trace}")));
+    }));
 }
 
 /// Hosts that may be posted to; a variable that is empty names none.

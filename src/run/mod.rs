@@ -3,6 +3,7 @@
 mod audience;
 mod cover;
 mod driver;
+mod leftovers;
 mod pace;
 mod remarks;
 pub mod secrets;
@@ -108,6 +109,7 @@ pub struct Runner<'a> {
     worker: WorkerProgram,
     /// What [`take_turn`](Self::take_turn) left: held to the end, where there is a lock.
     turn: Option<Turn>,
+    alone: bool,
     hosts: Hosts,
 }
 
@@ -125,6 +127,7 @@ impl<'a> Runner<'a> {
             inbox: Inbox::default(),
             worker: WorkerProgram::default(),
             turn: None,
+            alone: false,
             hosts: Hosts::default(),
         }
     }
@@ -202,6 +205,15 @@ impl<'a> Runner<'a> {
 
     /// Runs the job on this machine until every future and callback has ended. If it is asked to stop
     /// while it waits for its turn, nothing has run, and no observer was told anything.
+    /// Says that this process does nothing but this run: whatever is below it when the run has ended was
+    /// left behind by tasks. Of itself only what has the id of the run in its environment is.
+    #[must_use]
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// Runs the job on this machine until every future and callback has ended.
     ///
     /// # Errors
     /// If the run cannot even start: a failed task is no error.
@@ -219,6 +231,7 @@ impl<'a> Runner<'a> {
             run_id: self.facts.run_id.clone(),
             files: RunDir::new(&self.facts.run_id).masked(self.facts.masker.clone()),
             worker: self.worker.clone(),
+            alone: self.alone,
         };
         let notices = self.inbox.sender();
         let backend = Local::new(settings, std::mem::take(&mut self.inbox));

@@ -30,6 +30,8 @@ const MAX_SAME_NAMES: u32 = 1000;
 pub struct RunDir {
     inner: Arc<Inner>,
     masker: Masker,
+    /// Whether nothing is to be kept.
+    nowhere: bool,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,17 @@ impl RunDir {
 
     fn with_state(state: State, run_id: &str) -> Self {
         let inner = Inner { state, run: encode(run_id), made: Mutex::new(None) };
-        Self { inner: Arc::new(inner), masker: Masker::none() }
+        Self { inner: Arc::new(inner), masker: Masker::none(), nowhere: false }
+    }
+
+    /// No folder: of what would go to a file nobody will ask for the whole.
+    pub fn nowhere() -> Self {
+        Self { nowhere: true, ..Self::with_state(State::default(), "") }
+    }
+
+    /// Whether there is no folder, and no file is to be asked for.
+    pub fn is_nowhere(&self) -> bool {
+        self.nowhere
     }
 
     /// The same folder, for files in which secrets are covered.
@@ -81,7 +93,7 @@ impl RunDir {
     pub fn apart(&self) -> Self {
         let (state, run) = (self.inner.state.clone(), self.inner.run.clone());
         let inner = Inner { state, run, made: Mutex::new(None) };
-        Self { inner: Arc::new(inner), masker: self.masker.clone() }
+        Self { inner: Arc::new(inner), masker: self.masker.clone(), nowhere: self.nowhere }
     }
 
     /// Makes a new file and says where it is. `name` may be anything, such as the name of a future:

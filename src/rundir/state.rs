@@ -11,9 +11,9 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 /// Where jobrun keeps its own files. Nothing is made until something is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct State {
-    /// `None` if the environment does not say.
+    /// `None` if nobody says.
     path: Option<PathBuf>,
 }
 

@@ -9,7 +9,7 @@
 //! Nothing here orders things by sleeping. A task that has to wait for the test reads a [`Gate`]; a
 //! function that has to wait asks a [`Door`]. A story that does not end is stopped and fails.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -86,7 +86,7 @@ impl Story {
     }
 
     /// Started by this command, which is given the program and its arguments.
-    pub fn under(mut self, command: &[&str]) -> Self {
+    pub fn under<S: AsRef<OsStr>>(mut self, command: &[S]) -> Self {
         self.under = command.iter().map(OsString::from).collect();
         self
     }
@@ -135,6 +135,13 @@ impl Story {
         }
         for name in [
             "CI",
+            "GITHUB_ACTIONS",
+            "GITLAB_CI",
+            "TF_BUILD",
+            "TEAMCITY_VERSION",
+            "BUILDKITE",
+            "CIRCLECI",
+            "JENKINS_URL",
             "NO_COLOR",
             "CLICOLOR",
             "CLICOLOR_FORCE",
@@ -525,6 +532,14 @@ pub fn require(program: &str) -> bool {
         skipped(&format!("{program} is not installed"));
     }
     found
+}
+
+/// Says that a test is skipped because this machine cannot do what it needs, and why, unless all are
+/// required.
+pub fn unavailable(why: &str) {
+    let required = std::env::var_os("JOBRUN_TEST_REQUIRE").is_some_and(|value| value == "all");
+    assert!(!required, "required, and not to be had: {why}");
+    skipped(why);
 }
 
 /// Says that a test is skipped and why.

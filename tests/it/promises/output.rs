@@ -1,7 +1,172 @@
 //! Promises about what tasks write.
 
+use std::fs;
+
 use crate::promises::kept;
-use crate::story::Story;
+use crate::story::{End, Story, require};
+
+/// A script that says whether the process whose number is in the file `left` lives. One that was killed
+/// may take a moment to be gone, and one that lives is looked at until the story's patience ends if it
+/// should be.
+fn look(should: &str) -> String {
+    let is_alive = "grep -q '^State:.[^Z]' /proc/$(cat left)/status 2> /dev/null";
+    match should {
+        "live" => format!("if {is_alive}; then echo lives; fi"),
+        _ => format!("while {is_alive}; do sleep 0.01; done; echo gone"),
+    }
+}
+
+/// A task that leaves something behind, which says `streams` of its own output, and one after it that looks
+/// whether that `should` live.
+fn leaves(leak: &str, streams: &str, should: &str) -> End {
+    let look = look(should);
+    let manifest = format!(
+        r#"
+        [defaults]
+        leak = "{leak}"
+
+        [[task]]
+        name = "leaves"
+        run  = "echo said; sleep 1000 {streams} & echo $! > left"
+        allow_failure = true
+
+        [[task]]
+        name  = "looks"
+        run   = """{look}"""
+        after = ["leaves"]
+        "#
+    );
+    Story::new(&manifest).run()
+}
+
+/// What holds whatever becomes of the thing left: the future it is of has ended in time.
+fn ended_in_time(end: &End) {
+    assert!(end.future("leaves")["elapsed"].as_f64() < Some(60.0));
+    assert_eq!(end.future("leaves")["stdout"]["tail"], "said\n");
+    assert_eq!(end.future("leaves")["exit_code"], 0);
+}
+
+#[test]
+fn f13_what_holds_the_output_open_lives_on_unheard_until_the_run_ends() {
+    let end = leaves("warn", "", "live");
+    kept(&end, 0);
+    ended_in_time(&end);
+    assert_eq!((end.state("leaves"), end.result("leaves")), ("succeeded", &"said".into()));
+    assert_eq!(end.future("leaves")["leaked"], true);
+    assert_eq!(end.result("looks"), "lives");
+    assert_eq!(end.future("looks")["leaked"], false);
+    let warnings = end.events.iter().filter(|event| event["event"] == "warning");
+    let warnings: Vec<_> = warnings.map(|event| event["message"].as_str().unwrap()).collect();
+    let [held, left] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(held.starts_with("leaves: something that it has started still holds"), "{held}");
+    assert!(left.starts_with("1 process was left behind and is ended now"), "{left}");
+}
+
+#[test]
+fn f13_what_holds_nothing_open_lives_on_as_well_and_is_no_leak() {
+    let end = leaves("warn", "> /dev/null 2>&1", "live");
+    kept(&end, 0);
+    ended_in_time(&end);
+    assert_eq!(end.future("leaves")["leaked"], false);
+    assert_eq!(end.result("looks"), "lives");
+    end.says("1 process was left behind and is ended now");
+}
+
+#[test]
+fn f13_what_is_left_is_killed_where_that_was_asked_for() {
+    for (streams, leaked) in [("", true), ("> /dev/null 2>&1", false)] {
+        let end = leaves("kill", streams, "die");
+        kept(&end, 0);
+        ended_in_time(&end);
+        assert_eq!((end.state("leaves"), end.result("leaves")), ("succeeded", &"said".into()));
+        assert_eq!(end.future("leaves")["leaked"], leaked);
+        assert_eq!(end.result("looks"), "gone");
+        assert!(!end.stderr.contains("warn"), "{}", end.stderr);
+    }
+}
+
+#[test]
+fn f13_what_holds_the_output_open_is_a_failure_where_that_was_asked_for() {
+    let end = leaves("fail", "", "die");
+    kept(&end, 0);
+    ended_in_time(&end);
+    assert_eq!(end.state("leaves"), "failed");
+    assert_eq!(end.future("leaves")["error"]["kind"], "leak");
+    assert_eq!(end.future("leaves")["leaked"], true);
+    assert_eq!(end.result("looks"), "gone");
+
+    let end = leaves("fail", "> /dev/null 2>&1", "die");
+    kept(&end, 0);
+    assert_eq!(end.state("leaves"), "succeeded");
+    assert_eq!(end.result("looks"), "gone");
+}
+
+#[test]
+fn f13_a_leak_can_be_tried_again() {
+    let end = Story::new(
+        r#"
+        [[task]]
+        name  = "once"
+        run   = "if [ $JOBRUN_ATTEMPT = 1 ]; then sleep 1000 & fi; echo tried"
+        leak  = "fail"
+        retry = { count = 3, on = "leak" }
+        "#,
+    )
+    .run();
+    kept(&end, 0);
+    let future = end.future("once");
+    assert_eq!((&future["leaked"], &future["result"]), (&false.into(), &"tried".into()));
+    assert_eq!(future["attempts"][0]["error"]["kind"], "leak");
+    assert_eq!(future["attempts"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn f13_a_task_that_runs_too_long_takes_what_it_has_started_with_it() {
+    let look = look("die");
+    let end = Story::new(&format!(
+        r#"
+        [[task]]
+        name    = "slow"
+        run     = "sleep 1000 & echo $! > left; sleep 1000"
+        timeout = "200ms"
+        grace   = "50ms"
+        allow_failure = true
+
+        [[task]]
+        name  = "looks"
+        run   = """{look}"""
+        after = ["slow"]
+        "#
+    ))
+    .run();
+    kept(&end, 0);
+    assert_eq!((end.state("slow"), end.result("looks")), ("timed_out", &"gone".into()));
+    assert_eq!(end.future("slow")["leaked"], false);
+}
+
+#[test]
+fn f17_a_grandchild_that_writes_for_ever_is_cut_and_the_task_ends() {
+    for leak in ["warn", "kill"] {
+        let end = Story::new(&format!(
+            r#"
+            [[task]]
+            name = "endless"
+            run  = "(yes &)"
+            leak = "{leak}"
+            "#
+        ))
+        .args(&["--output", "none"])
+        .run();
+        kept(&end, 0);
+        let future = end.future("endless");
+        assert_eq!((&future["state"], &future["leaked"]), (&"succeeded".into(), &true.into()));
+        assert!(future["elapsed"].as_f64() < Some(60.0));
+        let stdout = &future["stdout"];
+        let size = fs::metadata(stdout["path"].as_str().unwrap()).unwrap().len();
+        assert_eq!(stdout["bytes"], size);
+        assert!(stdout["tail"].as_str().unwrap().chars().all(|c| "y\n".contains(c)));
+    }
+}
 
 #[test]
 fn f42_output_that_no_file_can_take_is_an_error_of_jobrun_and_fails_no_task() {
@@ -37,4 +202,100 @@ fn f42_output_that_no_file_can_take_is_an_error_of_jobrun_and_fails_no_task() {
     end.says("warn large: only the ends of its stdout could be kept: cannot make the folder ");
     assert_eq!(end.stderr.matches("error: output of tasks is lost: ").count(), 1);
     assert!(end.stdout.contains("small\n") && end.stdout.contains("xend\n"));
+}
+
+/// What a hostile task writes, and what is shown of it on a terminal and in a log. Each line does something
+/// else to those who act on it.
+const HOSTILE: [(&[u8], &str, &str); 16] = [
+    (b"\x1b]0;title\x07a", "a", "a"),
+    (b"\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link", "link"),
+    (b"\x1b]52;c;cm0gLXJmIC8=\x1b\\b", "b", "b"),
+    (b"\x1b[2J\x1b[1;1H\x1b[?1049h\x1b[5n\x1b[20tc", "c", "c"),
+    (b"\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
+    (b"\x1bc\x1b(0\x1b=d\x08\x0b\x0c\x0e\x7f", "d", "d"),
+    (b"\x1bP+q544e\x1b\\\x1b_x\x1b\\\x1b^x\x1b\\\x1bXx\x1b\\e", "e", "e"),
+    (b"f\x9b2J\x90\x9d0;x", "f2J0;x", "f2J0;x"),
+    (b"\xc2\x9b2J\xc2\x9d0;x\xc2\x9cg\xc2\x85", "g", "g"),
+    ("\u{202e}h\u{2066}".as_bytes(), "\\u{202e}h\\u{2066}", "\\u{202e}h\\u{2066}"),
+    (b"::set-output name=i::x", "\\u{3a}:set-output name=i::x", "\\u{3a}:set-output name=i::x"),
+    (b" \x07:\x07:j", " \\u{3a}:j", " \\u{3a}:j"),
+    (b"##[group]k", "\\u{23}#[group]k", "\\u{23}#[group]k"),
+    (b"l ##[error]x", "l ##[error]x", "l \\u{23}#[error]x"),
+    (b"##vso[task.x]m", "\\u{23}#vso[task.x]m", "\\u{23}#vso[task.x]m"),
+    (b"##teamcity[x]n", "\\u{23}#teamcity[x]n", "\\u{23}#teamcity[x]n"),
+];
+
+/// A job of hostile names with a task that writes that.
+fn hostile() -> Story {
+    let story = Story::new(
+        r#"
+        name = "::error::job\u001B]0;t\u0007##[x]"
+
+        [[task]]
+        name = "::debug::task"
+        run  = ["cat", "hostile"]
+
+        [[task]]
+        name = "fails"
+        call = "fail"
+        args = ["::error::no\u001B[2J\n::error::no ##[x]\u202E"]
+        "#,
+    );
+    let text: Vec<u8> = HOSTILE.iter().flat_map(|(bytes, ..)| [*bytes, b"\n"].concat()).collect();
+    fs::write(story.path("hostile"), text).unwrap();
+    story.args(&["--color", "never"])
+}
+
+/// Nothing that jobrun itself says does anything but be read.
+fn says_nothing_hostile(end: &End) {
+    let control = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    assert!(!end.stderr.contains(control), "{:?}", end.stderr);
+    assert!(!end.stderr.contains("##["), "{}", end.stderr);
+    assert!(!end.stderr.lines().any(|line| line.trim_start().starts_with("::")), "{}", end.stderr);
+    end.says("fail: ::error::no\\u{1b}[2J");
+}
+
+#[test]
+fn f46_in_the_log_of_a_ci_system_output_and_names_do_nothing_but_be_read() {
+    for name in ["CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "TEAMCITY_VERSION"] {
+        let end = hostile().env(name, "true").run();
+        kept(&end, 1);
+        let shown: String = HOSTILE.iter().flat_map(|(_, _, log)| [*log, "\n"]).collect();
+        assert_eq!(end.stdout, shown);
+        says_nothing_hostile(&end);
+    }
+}
+
+#[test]
+fn f46_live_lines_in_a_log_do_nothing_but_be_read() {
+    let end = hostile().env("CI", "true").args(&["--output", "live"]).run();
+    kept(&end, 1);
+    let resets = |log: &str| if log.contains('\x1b') { "\x1b[0m" } else { "" };
+    let line = |log: &str| format!("\\u{{3a}}:debug::task | {log}{}\n", resets(log));
+    assert_eq!(end.stdout, HOSTILE.iter().map(|(_, _, log)| line(log)).collect::<String>());
+}
+
+#[test]
+fn f46_on_a_terminal_output_and_names_do_nothing_but_be_read() {
+    if !require("script") {
+        return;
+    }
+    let on_terminal = ["sh", "-c", r#"exec script -qec "$*" /dev/null"#, "sh"];
+    let end = hostile().under(&on_terminal).args(&["--progress", "none"]).run();
+    kept(&end, 1);
+    let shown: String = HOSTILE.iter().flat_map(|(_, terminal, _)| [*terminal, "\r\n"]).collect();
+    assert!(end.stdout.contains(&shown), "{:?}", end.stdout);
+    let rest = end.stdout.replace(&shown, "").replace("\r\n", "\n");
+    assert!(!rest.contains(|c: char| c.is_control() && c != '\n'), "{rest:?}");
+}
+
+#[test]
+fn f46_elsewhere_and_where_that_is_asked_for_output_passes_byte_for_byte() {
+    let text: Vec<u8> = HOSTILE.iter().flat_map(|(bytes, ..)| [*bytes, b"\n"].concat()).collect();
+    for story in [hostile(), hostile().env("CI", "true").arg("--raw")] {
+        let end = story.run();
+        kept(&end, 1);
+        assert_eq!(end.stdout, String::from_utf8_lossy(&text));
+        says_nothing_hostile(&end);
+    }
 }
