@@ -50,6 +50,7 @@ impl Cover {
             | Notice::Permit { .. }
             | Notice::Token { .. }
             | Notice::Turn
+            | Notice::Cramped
             | Notice::Collapsed { .. }
             | Notice::Signal(_) => notice,
         }
