@@ -124,6 +124,7 @@ impl Bench {
         let job = Arc::new(Job {
             name: "bench".to_owned(),
             description: None,
+            concurrency: jobrun::graph::Concurrency::Any,
             origin: Origin::default(),
             graph,
             specs: vec![spec],
