@@ -15,6 +15,7 @@ use serde::ser::Serializer;
 
 use crate::exit::Exit;
 use crate::graph::{self, Amount, OnReturn, ReturnWhen};
+use crate::guard::Leftover;
 use crate::id::{NodeId, TaskId};
 use crate::job::{Job, Origin, Place, Trigger};
 use crate::ledger::{CallbackRecord, Ledger, Record};
@@ -341,6 +342,17 @@ pub struct CallbackShape<'a> {
     elapsed: f64,
 }
 
+/// A process that was left behind.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Leftover")]
+pub struct LeftoverShape<'a> {
+    pid: u32,
+    /// Its program and arguments; of long ones the beginning.
+    command: &'a str,
+    /// The future that started it, where its environment says so.
+    future: Option<&'a str>,
+}
+
 /// The head of the run's report.
 pub fn head<'a>(run: &RunView<'a>) -> Head<'a> {
     let exit = Exit::of(&run.job.graph, run.ledger);
@@ -435,6 +447,12 @@ pub fn callback<'a>(run: &RunView<'a>, record: &'a CallbackRecord) -> CallbackSh
         error: record.error.as_deref(),
         elapsed: seconds(record.elapsed),
     }
+}
+
+/// A process that was left behind.
+pub fn leftover(leftover: &Leftover) -> LeftoverShape<'_> {
+    let Leftover { pid, command, future } = leftover;
+    LeftoverShape { pid: *pid, command, future: future.as_deref() }
 }
 
 /// The name of the file of a place that is not in the manifest itself.

@@ -55,8 +55,11 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
             let color = colored(options.color);
             let of_run = Environment::of_run(std::env::vars_os());
             let job = Arc::new(load::job(target, &options.changes, color, functions, of_run)?);
-            let runner =
-                Runner::new(&job).functions(functions.clone()).inbox(inbox).allow_hosts(hosts);
+            let runner = Runner::new(&job)
+                .functions(functions.clone())
+                .inbox(inbox)
+                .alone()
+                .allow_hosts(hosts);
             announce(runner.secrets());
             let masker = runner.secrets().masker().clone();
             log(options, &masker);
