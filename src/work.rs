@@ -213,6 +213,8 @@ pub enum Notice {
         /// Which of the backend's jobservers.
         jobserver: usize,
     },
+    /// The system has room for no child though none runs. It is meant for the backend, as the one before.
+    Cramped,
     /// An executor can run nothing any more. What was handed to it still ends, one by one.
     Broken {
         /// The executor.

@@ -400,6 +400,11 @@ pub enum CallbackAction {
 }
 
 impl CallbackAction {
+    /// Whether it is done on a thread of this process, and not by a child or at once.
+    pub const fn needs_thread(&self) -> bool {
+        matches!(self, Self::Do(Action::Call { .. }) | Self::Post { .. })
+    }
+
     /// The word used in manifests and reports: `log`, `run`, `post` or `call`.
     pub const fn word(&self) -> &'static str {
         match self {

@@ -49,6 +49,7 @@ impl Cover {
             | Notice::Recalled { .. }
             | Notice::Permit { .. }
             | Notice::Token { .. }
+            | Notice::Cramped
             | Notice::Collapsed { .. }
             | Notice::Signal(_) => notice,
         }

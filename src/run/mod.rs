@@ -30,6 +30,7 @@ use crate::run::driver::Driver;
 use crate::run::secrets::Secrets;
 use crate::rundir::RunDir;
 use crate::shape::RunView;
+use crate::supervise::Headroom;
 use crate::time::Clock;
 use crate::value::Value;
 use crate::work::Notice;
@@ -104,6 +105,7 @@ pub struct Runner<'a> {
     secrets: Secrets,
     inbox: Inbox<Notice>,
     worker: WorkerProgram,
+    headroom: Arc<Headroom>,
     alone: bool,
     hosts: Hosts,
 }
@@ -121,6 +123,7 @@ impl<'a> Runner<'a> {
             secrets,
             inbox: Inbox::default(),
             worker: WorkerProgram::default(),
+            headroom: Arc::default(),
             alone: false,
             hosts: Hosts::default(),
         }
@@ -197,6 +200,7 @@ impl<'a> Runner<'a> {
             run_id: self.facts.run_id.clone(),
             files: RunDir::new(&self.facts.run_id).masked(self.facts.masker.clone()),
             worker: self.worker.clone(),
+            headroom: Arc::clone(&self.headroom),
             alone: self.alone,
         };
         let notices = self.inbox.sender();
@@ -211,10 +215,11 @@ impl<'a> Runner<'a> {
     }
 
     fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
-        let Self { job, functions, observers, facts, secrets, hosts, .. } = self;
+        let Self { job, functions, observers, facts, secrets, headroom, hosts, .. } = self;
         let binder = Binder::new(&job, &facts.run_id, facts.started_at);
         let callbacks = Callbacks::new(&job, &functions, binder, notices)
             .masked(facts.masker.clone())
+            .beside(&headroom)
             .allowing(hosts);
         let driver = Driver::new(&job, &facts, backend, Audience::new(observers), callbacks);
         let ledger = driver.run(secrets.warnings());

@@ -53,8 +53,11 @@ fn no_thread_that_minds_children_handles_signals() {
     let held = gate.reached();
     let guard = running.pid().as_raw_nonzero();
     let read = |path: String| std::fs::read_to_string(path).unwrap();
-    let runner = read(format!("/proc/{guard}/task/{guard}/children"));
-    let threads = std::fs::read_dir(format!("/proc/{}/task", runner.trim())).unwrap();
+    // Beside the runner there may be one that keeps a cgroup.
+    let children = read(format!("/proc/{guard}/task/{guard}/children"));
+    let is_runner = |pid: &&str| read(format!("/proc/{pid}/comm")) == "jobrun\n";
+    let runner = children.split_whitespace().find(is_runner).unwrap();
+    let threads = std::fs::read_dir(format!("/proc/{runner}/task")).unwrap();
     let mut minders = 0;
     for thread in threads.map(|it| it.unwrap().path()) {
         if read(format!("{}/comm", thread.display())) == "jobrun-children\n" {

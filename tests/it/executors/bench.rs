@@ -142,6 +142,7 @@ impl Bench {
             run_id: RUN.to_owned(),
             files: RunDir::at(files.path(), RUN),
             worker: self.worker,
+            headroom: Arc::default(),
             alone: false,
         };
         let local = Local::new(settings, Inbox::default());
