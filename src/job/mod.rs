@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::graph::{Graph, GraphError};
+use crate::graph::{Concurrency, Graph, GraphError};
 use crate::id::{ExecutorId, NodeId, TaskId};
 use crate::ledger::Ledger;
 use crate::template::{JOB, Template};
@@ -25,6 +25,8 @@ pub struct Job {
     pub description: Option<String>,
     /// Where it was written down.
     pub origin: Origin,
+    /// How many runs of it there may be at once.
+    pub concurrency: Concurrency,
     /// What depends on what, and under which limits.
     pub graph: Graph,
     /// What each task does, by [`TaskId`].

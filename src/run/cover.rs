@@ -49,6 +49,7 @@ impl Cover {
             | Notice::Recalled { .. }
             | Notice::Permit { .. }
             | Notice::Token { .. }
+            | Notice::Turn
             | Notice::Cramped
             | Notice::Collapsed { .. }
             | Notice::Signal(_) => notice,
@@ -81,14 +82,6 @@ impl Cover {
         let ended = streams
             .filter_map(|stream| Some((stream, self.streams.remove(&(node, stream))?.finish())));
         ended.filter_map(|(stream, rest)| output(node, stream, rest)).collect()
-    }
-
-    /// The same for all that are left.
-    pub fn rest_of_all(&mut self) -> Vec<Event> {
-        let mut nodes: Vec<NodeId> = self.streams.keys().map(|(node, _)| *node).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        nodes.into_iter().flat_map(|node| self.rest(node)).collect()
     }
 
     fn output(&mut self, node: NodeId, stream: Stream, bytes: &[u8]) -> Arc<[u8]> {

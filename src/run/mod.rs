@@ -7,6 +7,7 @@ mod leftovers;
 mod pace;
 mod remarks;
 pub mod secrets;
+mod turn;
 
 use std::io;
 use std::sync::Arc;
@@ -23,11 +24,13 @@ use crate::id::NodeId;
 use crate::inbox::{Inbox, Sender};
 use crate::job::Job;
 use crate::ledger::Ledger;
+use crate::lock::{Holder, OnBusy};
 use crate::mask::Masker;
 use crate::report::Observer;
 use crate::run::audience::Audience;
 use crate::run::driver::Driver;
 use crate::run::secrets::Secrets;
+use crate::run::turn::Turn;
 use crate::rundir::RunDir;
 use crate::shape::RunView;
 use crate::supervise::Headroom;
@@ -105,6 +108,8 @@ pub struct Runner<'a> {
     secrets: Secrets,
     inbox: Inbox<Notice>,
     worker: WorkerProgram,
+    /// What [`take_turn`](Self::take_turn) left: held to the end, where there is a lock.
+    turn: Option<Turn>,
     headroom: Arc<Headroom>,
     alone: bool,
     hosts: Hosts,
@@ -123,6 +128,7 @@ impl<'a> Runner<'a> {
             secrets,
             inbox: Inbox::default(),
             worker: WorkerProgram::default(),
+            turn: None,
             headroom: Arc::default(),
             alone: false,
             hosts: Hosts::default(),
@@ -180,6 +186,28 @@ impl<'a> Runner<'a> {
         self
     }
 
+    /// Waits until this run may begin, if only one of its job may run at once (`concurrency = "one"`);
+    /// from then on it is this run's turn, until it has ended. `on_wait` is told whom it waits for. Gives
+    /// the signal if it was asked to stop first: then it never begins.
+    ///
+    /// [`run`](Self::run) waits by itself where this was not called.
+    ///
+    /// # Errors
+    /// If there can be no lock, or another run has it and `on_busy` refuses to wait.
+    pub fn take_turn(
+        &mut self,
+        on_busy: OnBusy,
+        on_wait: impl FnOnce(&Holder),
+    ) -> io::Result<Option<i32>> {
+        let turn = turn::take(&self.job, &self.facts, &mut self.inbox, on_busy, on_wait)?;
+        self.facts.started_at = SystemTime::now();
+        let stopped = turn.stopped();
+        self.turn = Some(turn);
+        Ok(stopped)
+    }
+
+    /// Runs the job on this machine until every future and callback has ended. If it is asked to stop
+    /// while it waits for its turn, nothing has run, and no observer was told anything.
     /// Says that this process does nothing but this run: whatever is below it when the run has ended was
     /// left behind by tasks. Of itself only what has the id of the run in its environment is.
     #[must_use]
@@ -193,6 +221,12 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// If the run cannot even start: a failed task is no error.
     pub fn run(mut self) -> io::Result<Finished> {
+        if self.turn.is_none() {
+            self.take_turn(OnBusy::Wait, |_| {})?;
+        }
+        if let Some(signal) = self.turn.as_ref().and_then(Turn::stopped) {
+            return Ok(self.never_began(signal));
+        }
         let settings = Settings {
             job: Arc::clone(&self.job),
             functions: self.functions.clone(),
@@ -212,6 +246,13 @@ impl<'a> Runner<'a> {
     pub fn run_on(self, backend: impl Backend) -> Finished {
         let notices = self.inbox.sender();
         self.run_with(backend, notices)
+    }
+
+    fn never_began(self, signal: i32) -> Finished {
+        let Self { job, facts, .. } = self;
+        let mut ledger = Ledger::new(&job.graph);
+        ledger.interrupted = Some(signal);
+        Finished { exit: Exit::Interrupted(signal), job, ledger, facts }
     }
 
     fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
