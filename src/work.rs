@@ -189,6 +189,8 @@ pub enum Notice {
     },
     /// Something went wrong that does not stop the run.
     Warning(String),
+    /// The run was paused, with all that it has started, and goes on.
+    GoesOn,
     /// The process was sent a signal that asks it to stop.
     Signal(i32),
     /// A callback ended.

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use tracing::Span;
 
 use super::post::{post, timed_out};
@@ -16,7 +16,7 @@ use crate::mask::Masker;
 use crate::outcome::Outcome;
 use crate::rundir::RunDir;
 use crate::supervise::{ChildEnd, ChildEvent, Children, How, Request};
-use crate::time::Clock;
+use crate::time::{Clock, Time};
 use crate::work::{Call, CallbackWork, Command, Notice, ResultKind, Stop};
 
 /// How long a command has to end by itself when it took too long.
@@ -131,7 +131,7 @@ impl Doer {
             let ended = within.in_scope(|| function.call(&context, call.args));
             let _ = done.send(ended.map(drop).map_err(|failure| failure.message));
         })?;
-        self.on_thread(key, span, move || match end.recv_timeout(timeout) {
+        self.on_thread(key, span, move || match await_end(&end, timeout) {
             Ok(ended) => ended,
             Err(RecvTimeoutError::Timeout) => {
                 token.cancel();
@@ -149,15 +149,30 @@ impl Doer {
     ) -> Result<(), String> {
         let (sender, span) = (self.sender.clone(), span.clone());
         spawn(move || {
-            let start = Instant::now();
+            let clock = Clock::start();
             let ended = span.in_scope(act);
-            sender.send(notice(key, ended, start.elapsed()));
+            sender.send(notice(key, ended, clock.now().since(Time::ZERO)));
         })
     }
 
     fn tell(&self, key: u64, ended: Result<(), String>, elapsed: Duration) {
         // Nobody listens once the run has ended.
         self.sender.send(notice(key, ended, elapsed));
+    }
+}
+
+/// Waits for what comes, no longer than `timeout`, which leaves out the time in which the run is paused.
+fn await_end<T>(end: &Receiver<T>, timeout: Duration) -> Result<T, RecvTimeoutError> {
+    let (clock, due) = (Clock::start(), Time::ZERO.after(timeout));
+    loop {
+        let ended = match clock.instant(due) {
+            Some(instant) => end.recv_deadline(instant),
+            None => end.recv().map_err(RecvTimeoutError::from),
+        };
+        match ended {
+            Err(RecvTimeoutError::Timeout) if clock.now() < due => {}
+            ended => return ended,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::cli::load::{self, Problem, Target};
 use crate::cli::{colored, tell};
 use crate::compile::Environment;
 use crate::functions::Functions;
-use crate::guard::{self, Containment, Split};
+use crate::guard::{self, Containment, Split, Told};
 use crate::inbox::Inbox;
 use crate::job::Job;
 use crate::mask::Masker;
@@ -22,6 +22,7 @@ use crate::report::log::Stderr;
 use crate::report::{AtEnd, Format, json};
 use crate::run::secrets::Secrets;
 use crate::run::{Finished, Runner};
+use crate::time;
 use crate::work::Notice;
 
 /// Runs a target; gives the exit code.
@@ -44,9 +45,14 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
     let inbox = Inbox::default();
     let signals = inbox.sender();
     let attended = runner.attend(
-        move |signal| {
+        move |told| match told {
             // A run that has ended does not need to be stopped.
-            signals.send(Notice::Signal(signal));
+            Told::Signal(signal) => signals.send(Notice::Signal(signal)),
+            Told::Pause => time::stand_still(),
+            Told::GoOn => {
+                time::go_on();
+                signals.send(Notice::GoesOn);
+            }
         },
         || {
             let color = colored(options.color);

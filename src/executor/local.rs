@@ -3,6 +3,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::executor::Backend;
 use crate::executor::admission::Admission;
@@ -99,6 +100,10 @@ impl Backend for Local {
     /// The clock is read once for all that came at once.
     fn now(&self) -> Time {
         self.now
+    }
+
+    fn paused(&self) -> Duration {
+        self.clock.stood_still()
     }
 
     fn start(&mut self, start: Start) {

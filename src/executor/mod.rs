@@ -12,6 +12,8 @@ mod thread;
 pub mod worker;
 mod workers;
 
+use std::time::Duration;
+
 use crate::id::{ExecutorId, NodeId};
 use crate::time::Time;
 use crate::work::{Notice, Start, Stop};
@@ -21,6 +23,11 @@ use crate::work::{Notice, Start, Stop};
 pub trait Backend {
     /// The time now.
     fn now(&self) -> Time;
+
+    /// How long the run was paused so far, which no time of its clock counts.
+    fn paused(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Takes an attempt over. It may wait in the executor until a worker is free; the driver sees to
     /// it that few do.

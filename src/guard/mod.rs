@@ -5,8 +5,13 @@
 //! detached itself, comes to the runner, and when that has ended, to the guard. When one of the two
 //! is killed, the other kills all that is left.
 //!
-//! The runner has a process group of its own, so that a terminal's Ctrl-C, or a signal to the group
-//! that the user's shell made, reaches the guard alone and is passed on once.
+//! The runner has a session of its own, so that a terminal's Ctrl-C, or a signal to the group that the
+//! user's shell made, reaches the guard alone and is passed on once. That session has no terminal: what
+//! a run starts can neither be stopped by one, nor take it away from the user, nor read or write it
+//! unasked.
+//!
+//! Ctrl-Z pauses a run: the guard passes SIGTSTP on, the runner stops all below it and itself, then the
+//! guard stops, which is what the user's shell waits for. SIGCONT takes the same way.
 
 mod descriptors;
 mod posix_spawn;
@@ -24,16 +29,16 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, pidfd_open,
-    set_child_subreaper, setpgid,
+    set_child_subreaper, set_parent_process_death_signal, setsid,
 };
 
 pub use descriptors::separate;
 pub use posix_spawn::{Image, Strings};
-pub use runner::{Containment, Runner};
+pub use runner::{Containment, Runner, Told};
 pub use signals::{describe_signal, signal_name};
 pub use spawn::spawn;
 
-use signals::Arrivals;
+use signals::{Arrivals, News, Request};
 use sys::Mask;
 use tree::Left;
 
@@ -100,18 +105,18 @@ fn fork() -> io::Result<Side> {
     set_child_subreaper(Some(getpid()))?;
     // A signal that comes before the guard can pass it on waits until then: it must not end the guard,
     // and with it the run, while the runner is at work already.
-    let mask = Mask::of(&signals::STOP).block();
+    let mask = Mask::of(&signals::heeded()).block();
     let forked = sys::fork();
     if !matches!(forked, Ok(Some(_))) {
         mask.restore();
     }
     if let Some(runner) = forked? {
-        // Both do it, for neither may go on before it is done. It fails only if the runner has
-        // ended already.
-        let _ = setpgid(Some(runner), Some(runner));
         return Ok(Side::Guard(runner, mask));
     }
-    let _ = setpgid(None, None);
+    // It fails for the leader of a group alone, which a new process is not.
+    let _ = setsid();
+    // A guard that dies while the run is paused could not be noticed.
+    let _ = set_parent_process_death_signal(Some(Signal::CONT));
     Ok(Side::Runner(Runner::guarded(guard)))
 }
 
@@ -127,17 +132,18 @@ fn prepare_runner() {
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
-/// The guard's whole life. Signals that ask to stop are blocked until it catches them; `mask` is what was
-/// blocked before.
+/// The guard's whole life. The signals that it heeds are blocked until it catches them; `mask` is what
+/// was blocked before.
 fn guard(runner: Pid, mask: &Mask) -> Over {
-    let mut wanted = signals::stop_signals();
-    wanted.push(libc::SIGCHLD);
-    let caught = signals::catch(&wanted);
+    let mut wanted = signals::heeded();
+    wanted.extend([libc::SIGCONT, libc::SIGCHLD]);
+    let caught = Arrivals::catch(&wanted);
     mask.restore();
     let Ok(mut arrivals) = caught else {
         // Without descriptors no signal can be passed on, but the runner's end can be awaited.
         return finish(await_runner(runner), None);
     };
+    let mut pause = Pause::Not;
     let mut status = None;
     loop {
         tree::reap_with(WaitOptions::NOHANG, |pid, ended| {
@@ -148,17 +154,50 @@ fn guard(runner: Pid, mask: &Mask) -> Over {
         if status.is_some() {
             return finish(status, Some(&mut arrivals));
         }
+        if pause != Pause::Not && tree::is_stopped(runner) {
+            if pause == Pause::Wanted {
+                tree::stop_here();
+            }
+            pause = Pause::Not;
+            // What it was asked for before it stopped, or in order to go on, has been done.
+            let News { requests, .. } = arrivals.look();
+            pass_on(runner, &requests);
+            let _ = kill_process(runner, Signal::CONT);
+        }
         wait_for(&arrivals, None);
-        for signal in arrivals.pending() {
-            forward(runner, signal);
+        let news = arrivals.look();
+        pass_on(runner, &news.requests);
+        if news.pause && kill_process(runner, Signal::TSTP).is_ok() {
+            pause = Pause::Wanted;
+        }
+        match pause {
+            // The runner is let go on once it has stopped: it may be about to.
+            Pause::Wanted if news.go_on => pause = Pause::Revoked,
+            Pause::Not if news.go_on => drop(kill_process(runner, Signal::CONT)),
+            _ => {}
         }
     }
 }
 
-/// Passes a signal on to the runner, which has not been reaped: the pid is still its own.
-fn forward(runner: Pid, signal: i32) {
-    if let Some(signal) = Signal::from_named_raw(signal).filter(|signal| *signal != Signal::CHILD) {
-        let _ = kill_process(runner, signal);
+/// How far the guard is with a pause that it was asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// There is none.
+    Not,
+    /// The runner was told, and has not stopped.
+    Wanted,
+    /// So it is, and meanwhile it was asked to go on.
+    Revoked,
+}
+
+/// Passes on to the runner, which has not been reaped, so that the pid is still its own.
+fn pass_on(runner: Pid, requests: &[Request]) {
+    for Request { signal, sender, .. } in requests {
+        let queued = sys::pass_on(runner, *signal, *sender);
+        if let (Err(_), Some(signal)) = (queued, Signal::from_named_raw(*signal)) {
+            // There may be no room to queue one; a plain one needs none.
+            let _ = kill_process(runner, signal);
+        }
     }
 }
 
@@ -208,7 +247,7 @@ fn end_gently(arrivals: &mut Arrivals) {
             return;
         }
         wait_for(arrivals, Some(left));
-        if arrivals.pending().any(|signal| signal != libc::SIGCHLD) {
+        if !arrivals.look().requests.is_empty() {
             return;
         }
     }
@@ -221,5 +260,5 @@ fn wait_for(arrivals: &Arrivals, timeout: Option<Duration>) {
         tv_nsec: i64::from(left.subsec_nanos()),
     });
     // Interrupted or not: whoever called looks at what there is.
-    let _ = poll(&mut [PollFd::new(arrivals.get_read(), PollFlags::IN)], timeout.as_ref());
+    let _ = poll(&mut [PollFd::new(arrivals.descriptor(), PollFlags::IN)], timeout.as_ref());
 }

@@ -1,15 +1,15 @@
 //! The moment in which a child is spawned. Knows nothing of what is spawned.
 
 use std::io;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use rustix::process::Pid;
 
 use super::posix_spawn::{Image, posix_spawn};
 
-/// Held for reading while a child is spawned, and for writing for ever once this process kills all
-/// that is below it: another thread would spawn the next child behind its back. It belongs to the
-/// process as its children do, so it is not handed around.
+/// Held for reading while a child is spawned, and for writing while this process stops all that is below
+/// it, or for ever once it kills that: another thread would spawn the next child behind its back. It
+/// belongs to the process as its children do, so it is not handed around.
 static GATE: RwLock<()> = RwLock::new(());
 
 /// Starts a child process.
@@ -23,7 +23,12 @@ pub fn spawn(image: &Image<'_>) -> io::Result<Pid> {
     posix_spawn(image)
 }
 
+/// Lets no child be spawned until the result is dropped.
+pub(crate) fn hold() -> RwLockWriteGuard<'static, ()> {
+    GATE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Lets no child be spawned from now on.
 pub(crate) fn close() {
-    std::mem::forget(GATE.write().unwrap_or_else(PoisonError::into_inner));
+    std::mem::forget(hold());
 }

@@ -1,10 +1,13 @@
-//! The tree of processes below this one: who is in it, and how it is ended. Knows nothing of why.
+//! The tree of processes below this one: who is in it, and how it is stopped and
+//! ended. Knows nothing of why.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, wait, waitid,
+};
 
 /// Kills all processes below this one, whatever they do, and reaps them. Returns how many could not
 /// be killed: those of another user, or all where there is no `/proc`.
@@ -66,8 +69,26 @@ pub(crate) fn reap_with(
     }
 }
 
+/// Lets all processes below this one go on.
+pub(crate) fn thaw() {
+    for pid in descendants() {
+        let _ = kill_process(pid, Signal::CONT);
+    }
+}
+
+/// Stops this process, as nothing can prevent, until somebody lets it go on.
+pub(crate) fn stop_here() {
+    let _ = kill_process(getpid(), Signal::STOP);
+}
+
+/// Whether a child is stopped.
+pub(crate) fn is_stopped(child: Pid) -> bool {
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::Pid(child), options), Ok(Some(_)))
+}
+
 /// Stops all processes below this one and returns them.
-fn freeze() -> HashSet<Pid> {
+pub(crate) fn freeze() -> HashSet<Pid> {
     let mut seen = HashSet::new();
     loop {
         let before = seen.len();

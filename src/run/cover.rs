@@ -49,7 +49,8 @@ impl Cover {
             | Notice::Recalled { .. }
             | Notice::Permit { .. }
             | Notice::Token { .. }
-            | Notice::Signal(_) => notice,
+            | Notice::Signal(_)
+            | Notice::GoesOn => notice,
         }
     }
 

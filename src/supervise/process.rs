@@ -7,7 +7,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open, waitpid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, pidfd_open,
+    waitid, waitpid,
 };
 
 /// A process that leads a group of its own. Dropping it neither stops nor reaps it.
@@ -39,6 +40,12 @@ impl Process {
     /// When the system has none to give.
     pub fn end(&self) -> io::Result<OwnedFd> {
         Ok(pidfd_open(self.pid, PidfdFlags::empty())?)
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        self.status.is_some() || matches!(waitid(WaitId::Pid(self.pid), options), Ok(Some(_)))
     }
 
     /// Waits until it has ended, and reaps it.

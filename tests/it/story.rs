@@ -21,7 +21,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -196,9 +196,40 @@ impl Running {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// The process that does the work, whose guard is the one that a user sees.
+    pub fn runner(&self) -> Pid {
+        let guard = self.pid().as_raw_nonzero();
+        let children = fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).unwrap();
+        Pid::from_raw(children.split_whitespace().next().unwrap().parse().unwrap()).unwrap()
+    }
+
+    /// Sends the process that a user sees what Ctrl-Z sends, and waits until all has stopped.
+    pub fn pause(&self) {
+        self.signal(Signal::TSTP);
+        self.await_stop();
+    }
+
+    /// Waits until the process that a user sees has stopped, as a shell does.
+    pub fn await_stop(&self) {
+        let pid = self.pid();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+            while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), options) {}
+            sender.send(())
+        });
+        receiver.recv_timeout(PATIENCE).expect("it does not stop");
+    }
+
     /// A path in its folder.
     pub fn path(&self, path: &str) -> PathBuf {
         self.dir.as_ref().unwrap().path().join(path)
+    }
+
+    /// All processes of this story.
+    pub fn family(&self) -> Vec<Pid> {
+        let family = processes_of(self.dir.as_ref().unwrap().path());
+        family.into_iter().map(|(pid, _)| pid).collect()
     }
 
     /// Waits until it ends and nobody holds its output open any more.

@@ -1,6 +1,6 @@
 //! A worker process as its slot sees it, and the attempts that it has. Knows nothing of the queue.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::executor::pool::Attempt;
 use crate::executor::process::peer::Peer;
@@ -24,7 +24,7 @@ pub(super) struct Worker {
     /// smallest value seen.
     offset: Option<i128>,
     /// When it said something last, or was given something to do after a rest.
-    pub(super) heard: Instant,
+    pub(super) heard: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Flight {
 }
 
 impl Worker {
-    pub(super) fn new(peer: Peer) -> Self {
+    pub(super) fn new(peer: Peer, now: Time) -> Self {
         Self {
             peer,
             stage: Stage::Greeting,
@@ -96,7 +96,7 @@ impl Worker {
             chatty: false,
             condemned: false,
             offset: None,
-            heard: Instant::now(),
+            heard: now,
         }
     }
 

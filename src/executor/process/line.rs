@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::executor::pool::{Attempt, Executor, Id};
 use crate::executor::process::books::Books;
@@ -181,7 +181,7 @@ impl Line {
             peer.say(&ToWorker::Initialize(Cow::Borrowed(call))).map_err(say)?;
         }
         peer.flush();
-        self.worker = Some(Worker::new(peer));
+        self.worker = Some(Worker::new(peer, self.executor.clock.now()));
         Ok(())
     }
 
@@ -191,10 +191,10 @@ impl Line {
         let Some(worker) = self.worker.as_mut().filter(|worker| worker.is_serving()) else {
             return;
         };
-        if self.flights.is_empty() {
-            worker.heard = Instant::now();
-        }
         let sent = self.executor.clock.now();
+        if self.flights.is_empty() {
+            worker.heard = sent;
+        }
         for attempt in self.waiting.drain(..) {
             let ahead = window > 1 && !attempt.exact;
             self.last_id += 1;
@@ -305,7 +305,7 @@ impl Line {
             Stage::Serving if self.flights.iter().skip(1).any(|it| !it.recall_sent) => PATIENCE,
             _ => return None,
         };
-        Some(limit.saturating_sub(worker.heard.elapsed()))
+        Some(limit.saturating_sub(self.executor.clock.now().since(worker.heard)))
     }
 
     fn lose_patience(&mut self) {
@@ -332,7 +332,7 @@ impl Line {
         let now = self.executor.clock.now();
         let Some(worker) = &mut self.worker else { return };
         if worker.peer.read_output() {
-            worker.heard = Instant::now();
+            worker.heard = now;
         }
         // What a call wrote was written before its end was told. If several may have ended by now,
         // the later ones may have written since that was looked at.
