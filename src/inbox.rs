@@ -6,6 +6,7 @@ use std::fmt;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 /// The reader's end.
@@ -22,6 +23,13 @@ pub struct Inbox<T> {
 pub struct Sender<T> {
     lane: Arc<Lane<T>>,
     shared: Arc<Shared<T>>,
+}
+
+/// What a thread leaves to say if it panics, so that nobody waits for what it will never send.
+#[derive(Debug)]
+pub struct Will<T> {
+    sender: Sender<T>,
+    mail: Option<T>,
 }
 
 type Lane<T> = Mutex<Vec<T>>;
@@ -117,6 +125,12 @@ impl<T> Sender<T> {
         self.ring();
     }
 
+    /// Mail that is sent if this thread panics while it has it.
+    #[must_use]
+    pub fn will(&self, mail: T) -> Will<T> {
+        Will { sender: self.clone(), mail: Some(mail) }
+    }
+
     /// Sends without waking the reader: for what can wait until it wakes, or until [`Self::ring`].
     pub fn leave(&self, mail: T) {
         lock(&self.lane).push(mail);
@@ -127,6 +141,14 @@ impl<T> Sender<T> {
         if self.shared.sleeps.load(Ordering::SeqCst) {
             *lock(&self.shared.rung) = true;
             self.shared.bell.notify_one();
+        }
+    }
+}
+
+impl<T> Drop for Will<T> {
+    fn drop(&mut self) {
+        if let Some(mail) = self.mail.take().filter(|_| thread::panicking()) {
+            self.sender.send(mail);
         }
     }
 }

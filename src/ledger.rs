@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::graph::Graph;
+use crate::guard::Containment;
 use crate::id::{NodeId, TaskId};
 use crate::outcome::{Captured, Cause, Failure, Return, State};
 use crate::time::Time;
@@ -142,6 +143,8 @@ pub struct Ledger {
     pub interrupted: Option<i32>,
     /// What went wrong for jobrun itself; exit code 4.
     pub errors: Vec<String>,
+    /// What made sure that no process of the run outlives it.
+    pub containment: Containment,
     /// When the last future and callback had ended.
     pub finished: Time,
 }
@@ -161,6 +164,7 @@ impl Ledger {
             paused: Duration::ZERO,
             interrupted: None,
             errors: Vec::new(),
+            containment: Containment::default(),
             finished: Time::ZERO,
         }
     }
@@ -206,6 +210,13 @@ impl Ledger {
     /// submission order.
     pub fn unfinished(&self, task: TaskId) -> &[(NodeId, State)] {
         self.unfinished.get(&task).map_or(&[], |unfinished| unfinished)
+    }
+
+    /// jobrun itself could not do something. The same is noted once.
+    pub fn error(&mut self, error: String) {
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
     }
 
     /// How a group's wait returned, if it has.

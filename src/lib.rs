@@ -53,6 +53,7 @@ pub mod files;
 pub mod functions;
 pub mod graph;
 pub mod guard;
+pub mod hosts;
 pub mod id;
 pub mod inbox;
 pub mod job;

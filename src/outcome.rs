@@ -254,13 +254,24 @@ pub enum Stream {
 }
 
 /// What one stream of a future left: all of it in memory while it is small, else its tail in
-/// memory and the whole in a file of the run.
+/// memory and the whole in a file of the run. Where no file can take it, its two ends are left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Captured {
     /// How many bytes were written in all.
     pub bytes: u64,
-    /// The whole output if `path` is `None`, else its last bytes.
+    /// The whole output if nothing else is said, else its last bytes.
     pub kept: Vec<u8>,
     /// The file that holds the whole output, where it did not fit in memory.
     pub path: Option<PathBuf>,
+    /// Said if what was written between the first bytes and those in `kept` is nowhere.
+    pub lost: Option<Box<Lost>>,
+}
+
+/// The loss of the middle of an output.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// The first bytes.
+    pub head: Vec<u8>,
+    /// Why no file holds the whole, for people.
+    pub why: String,
 }

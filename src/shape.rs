@@ -293,9 +293,18 @@ pub struct CauseShape<'a> {
 #[schemars(rename = "Output")]
 pub struct OutputShape<'a> {
     bytes: u64,
+    /// Its end.
     tail: Cow<'a, str>,
     /// The file that holds all of it, where it was too large to keep in memory.
     path: Option<Cow<'a, str>>,
+    /// Whether it was too large to keep in memory, and no file could be written: its two ends are all
+    /// there is. Said only then.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schemars(default)]
+    lost: bool,
+    /// Its beginning. Said only if it is lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head: Option<Cow<'a, str>>,
 }
 
 /// An executor and how busy it was.
@@ -481,10 +490,16 @@ pub fn calendar(at: SystemTime) -> String {
     humantime::format_rfc3339_micros(at).to_string()
 }
 
-/// The end of a stream as text, at most [`TAIL`] bytes of it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks like that")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// The end of a stream as text: at most [`TAIL`] bytes of it, or all there is where the rest is lost.
 pub fn tail(captured: &Captured) -> Cow<'_, str> {
     let kept = &captured.kept;
-    let mut start = kept.len().saturating_sub(TAIL);
+    let most = if captured.lost.is_some() { kept.len() } else { TAIL };
+    let mut start = kept.len().saturating_sub(most);
     if start > 0 {
         // A character that the cut goes through is left out.
         let whole = kept[start..].iter().take(4).position(|byte| byte & 0xC0 != 0x80);
@@ -495,7 +510,7 @@ pub fn tail(captured: &Captured) -> Cow<'_, str> {
 
 impl OutputShape<'_> {
     const fn empty() -> Self {
-        Self { bytes: 0, tail: Cow::Borrowed(""), path: None }
+        Self { bytes: 0, tail: Cow::Borrowed(""), path: None, lost: false, head: None }
     }
 }
 
@@ -504,6 +519,8 @@ fn output(captured: &Captured) -> OutputShape<'_> {
         bytes: captured.bytes,
         tail: tail(captured),
         path: captured.path.as_deref().map(|path| path.to_string_lossy()),
+        lost: captured.lost.is_some(),
+        head: captured.lost.as_ref().map(|lost| String::from_utf8_lossy(&lost.head)),
     }
 }
 

@@ -187,6 +187,11 @@ pub enum Notice {
         /// Why, for people.
         message: String,
     },
+    /// A thread of jobrun's own has panicked, which is a bug: what it had to tell will never come.
+    Collapsed {
+        /// Its name.
+        thread: String,
+    },
     /// Something went wrong that does not stop the run.
     Warning(String),
     /// The run was paused, with all that it has started, and goes on.

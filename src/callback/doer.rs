@@ -1,6 +1,7 @@
 //! Who does callbacks: children by the supervisor, calls and posts on threads of their own. Knows
 //! neither events nor the graph.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -9,13 +10,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use tracing::Span;
 
-use super::post::{post, timed_out};
-use crate::functions::{Context, Functions, Token};
+use super::post::{Post, timed_out};
+use crate::functions::{Context, Functions, Token, panic_message};
+use crate::hosts::Hosts;
 use crate::inbox::Sender;
 use crate::mask::Masker;
 use crate::outcome::Outcome;
 use crate::rundir::RunDir;
-use crate::supervise::{ChildEnd, ChildEvent, Children, How, Request};
+use crate::supervise::{ChildEnd, ChildEvent, Children, How, Patron, Request, Urgency};
 use crate::time::{Clock, Time};
 use crate::work::{Call, CallbackWork, Command, Notice, ResultKind, Stop};
 
@@ -29,6 +31,7 @@ pub(super) struct Doer {
     run_id: String,
     dir: PathBuf,
     masker: Masker,
+    hosts: Hosts,
     /// Made when there is a first command.
     children: Option<Children>,
 }
@@ -41,12 +44,18 @@ impl Doer {
         dir: &Path,
     ) -> Self {
         let (run_id, dir) = (run_id.to_owned(), dir.to_owned());
-        Self { sender, functions, run_id, dir, masker: Masker::none(), children: None }
+        let (masker, hosts) = (Masker::none(), Hosts::default());
+        Self { sender, functions, run_id, dir, masker, hosts, children: None }
     }
 
     /// Covers secrets in files and errors.
     pub(super) fn mask(&mut self, masker: Masker) {
         self.masker = masker;
+    }
+
+    /// Posts to these hosts, and no others.
+    pub(super) fn allow_hosts(&mut self, hosts: Hosts) {
+        self.hosts = hosts;
     }
 
     /// Starts one; its end is told once.
@@ -67,9 +76,9 @@ impl Doer {
             CallbackWork::Run(command) => self.run(key, name, command, timeout),
             CallbackWork::Call(call) => return self.call(key, name, call, timeout, span),
             CallbackWork::Post { url, headers, body } => {
-                let masker = self.masker.clone();
-                return self
-                    .on_thread(key, span, move || post(&url, &headers, &body, timeout, &masker));
+                let post = Post { url, headers, body };
+                let (hosts, masker) = (self.hosts.clone(), self.masker.clone());
+                return self.on_thread(key, span, move || post.send(hosts, timeout, &masker));
             }
         }
         Ok(())
@@ -92,13 +101,7 @@ impl Doer {
         let children = self.children.get_or_insert_with(|| {
             let (sender, masker) = (self.sender.clone(), self.masker.clone());
             let files = RunDir::new(&self.run_id).masked(masker.clone());
-            let sink = move |key, event| {
-                if let Some(notice) = child_notice(key, event, &masker) {
-                    // Nobody listens once the run has ended.
-                    sender.send(notice);
-                }
-            };
-            Children::new(Clock::start(), files, Arc::new(sink))
+            Children::new(Clock::start(), files, Arc::new(Sink { sender, masker }))
         });
         children.start(Request {
             key,
@@ -150,7 +153,11 @@ impl Doer {
         let (sender, span) = (self.sender.clone(), span.clone());
         spawn(move || {
             let clock = Clock::start();
-            let ended = span.in_scope(act);
+            // A subscriber may panic, and the run waits for this.
+            let ended = catch_unwind(AssertUnwindSafe(|| span.in_scope(act)));
+            let ended = ended.unwrap_or_else(|payload| {
+                Err(format!("its thread panicked: {}", panic_message(payload)))
+            });
             sender.send(notice(key, ended, clock.now().since(Time::ZERO)));
         })
     }
@@ -173,6 +180,26 @@ fn await_end<T>(end: &Receiver<T>, timeout: Duration) -> Result<T, RecvTimeoutEr
             Err(RecvTimeoutError::Timeout) if clock.now() < due => {}
             ended => return ended,
         }
+    }
+}
+
+/// Passes on what the supervisor tells.
+struct Sink {
+    sender: Sender<Notice>,
+    masker: Masker,
+}
+
+impl Patron for Sink {
+    fn tell(&self, key: u64, event: ChildEvent) -> Urgency {
+        if let Some(notice) = child_notice(key, event, &self.masker) {
+            // Nobody listens once the run has ended.
+            self.sender.send(notice);
+        }
+        Urgency::Now
+    }
+
+    fn collapsed(&self) {
+        self.sender.send(Notice::Collapsed { thread: "jobrun-children".to_owned() });
     }
 }
 

@@ -19,6 +19,7 @@ use crate::bind::{Binder, Occasion};
 use crate::event::{Event, Stamped};
 use crate::exit::Exit;
 use crate::functions::Functions;
+use crate::hosts::Hosts;
 use crate::inbox::Sender;
 use crate::job::Job;
 use crate::ledger::CallbackRecord;
@@ -94,6 +95,13 @@ impl<'a> Callbacks<'a> {
     #[must_use]
     pub fn masked(mut self, masker: Masker) -> Self {
         self.doer.mask(masker);
+        self
+    }
+
+    /// Lets posts go to these hosts: of itself, to those of the open internet alone.
+    #[must_use]
+    pub fn allowing(mut self, hosts: Hosts) -> Self {
+        self.doer.allow_hosts(hosts);
         self
     }
 

@@ -190,6 +190,11 @@ pub struct RunOptions {
     /// Say only what failed
     #[arg(short, long, conflicts_with = "verbose", help_heading = "What is shown")]
     pub quiet: bool,
+    /// Let callbacks post to a host that is not on the open internet: a name, an address, or a network
+    /// such as 10.0.0.0/8
+    #[arg(long = "allow-host", value_name = "HOST", env = "JOBRUN_ALLOW_HOSTS")]
+    #[arg(action = ArgAction::Append, value_delimiter = ',', help_heading = "What runs")]
+    pub allow_hosts: Vec<String>,
     /// Show the plan and run nothing
     #[arg(long)]
     pub dry_run: bool,

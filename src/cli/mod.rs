@@ -10,6 +10,7 @@ mod run;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,7 +22,7 @@ use crate::cli::args::{
 use crate::cli::check::Verdicts;
 use crate::cli::load::{Problem, Target};
 use crate::exit::Exit;
-use crate::functions::Functions;
+use crate::functions::{Functions, panic_message};
 
 /// What `jobrun new` writes.
 const STARTER: &str = include_str!("starter.toml");
@@ -31,8 +32,17 @@ pub fn main(functions: &Functions) -> ExitCode {
     main_with(std::env::args_os(), functions)
 }
 
-/// Does what `args` say; the first is the program's name.
+/// Does what `args` say; the first is the program's name. A panic that nothing else has caught ends
+/// here: it is said, and the exit code is that of all that jobrun could not do.
 pub fn main_with(args: impl IntoIterator<Item = OsString>, functions: &Functions) -> ExitCode {
+    catch_unwind(AssertUnwindSafe(|| obey(args, functions))).unwrap_or_else(|payload| {
+        let why = panic_message(payload);
+        tell(&format!("error: jobrun itself failed, which is a bug in it: {why}"));
+        Exit::Error.code().into()
+    })
+}
+
+fn obey(args: impl IntoIterator<Item = OsString>, functions: &Functions) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {

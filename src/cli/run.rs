@@ -13,6 +13,7 @@ use crate::cli::{colored, tell};
 use crate::compile::Environment;
 use crate::functions::Functions;
 use crate::guard::{self, Containment, Split, Told};
+use crate::hosts::Host;
 use crate::inbox::Inbox;
 use crate::job::Job;
 use crate::mask::Masker;
@@ -28,6 +29,7 @@ use crate::work::Notice;
 /// Runs a target; gives the exit code.
 pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Result<u8, Problem> {
     let reports = reports(&options.reports)?;
+    let hosts = hosts(&options.allow_hosts)?;
     // Before the manifest is read: a fork of a large process is slow.
     let runner = match guard::split() {
         Split::Runner(runner) => runner,
@@ -41,7 +43,7 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
     if let Some(refusal) = runner.refusal() {
         tell(&format!("warning: {refusal}; if jobrun is killed, its tasks may go on"));
     }
-    let guarded = runner.containment() == Containment::Guard;
+    let guarded = runner.containment() != Containment::Groups;
     let inbox = Inbox::default();
     let signals = inbox.sender();
     let attended = runner.attend(
@@ -58,7 +60,8 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
             let color = colored(options.color);
             let of_run = Environment::of_run(std::env::vars_os());
             let job = Arc::new(load::job(target, &options.changes, color, functions, of_run)?);
-            let runner = Runner::new(&job).functions(functions.clone()).inbox(inbox);
+            let runner =
+                Runner::new(&job).functions(functions.clone()).inbox(inbox).allow_hosts(hosts);
             announce(runner.secrets());
             let masker = runner.secrets().masker().clone();
             log(options, &masker);
@@ -184,6 +187,15 @@ fn log(options: &RunOptions, masker: &Masker) {
         Some(LogFormat::Json) => subscriber.json().try_init(),
         _ => subscriber.try_init(),
     };
+}
+
+/// Hosts that may be posted to; a variable that is empty names none.
+fn hosts(words: &[String]) -> Result<Vec<Host>, Problem> {
+    let words = words.iter().map(|word| word.trim()).filter(|word| !word.is_empty());
+    let parse = |word: &str| {
+        word.parse().map_err(|error| Problem::Words(format!("--allow-host {word}: {error}")))
+    };
+    words.map(parse).collect()
 }
 
 /// `FORMAT=PATH`, each.

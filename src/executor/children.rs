@@ -112,6 +112,10 @@ impl Patron for Office {
     fn remind(&self) {
         self.notices.ring();
     }
+
+    fn collapsed(&self) {
+        self.notices.send(Notice::Collapsed { thread: "jobrun-children".to_owned() });
+    }
 }
 
 impl Office {

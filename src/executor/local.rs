@@ -14,6 +14,7 @@ use crate::executor::thread::ThreadPool;
 use crate::executor::workers::Workers;
 use crate::functions::Functions;
 use crate::graph::ExecutorKind;
+use crate::guard::{self, Containment};
 use crate::id::{ExecutorId, NodeId};
 use crate::inbox::{Inbox, Sender};
 use crate::job::Job;
@@ -104,6 +105,10 @@ impl Backend for Local {
 
     fn paused(&self) -> Duration {
         self.clock.stood_still()
+    }
+
+    fn containment(&self) -> Containment {
+        guard::containment()
     }
 
     fn start(&mut self, start: Start) {

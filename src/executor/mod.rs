@@ -14,6 +14,7 @@ mod workers;
 
 use std::time::Duration;
 
+use crate::guard::Containment;
 use crate::id::{ExecutorId, NodeId};
 use crate::time::Time;
 use crate::work::{Notice, Start, Stop};
@@ -27,6 +28,11 @@ pub trait Backend {
     /// How long the run was paused so far, which no time of its clock counts.
     fn paused(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// What makes sure that no process that is started here outlives the run.
+    fn containment(&self) -> Containment {
+        Containment::default()
     }
 
     /// Takes an attempt over. It may wait in the executor until a worker is free; the driver sees to

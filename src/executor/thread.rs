@@ -12,6 +12,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{mem, thread};
 
 use crate::executor::pool::{Attempt, Executor, Id, Queue, remove};
 use crate::functions::{Context, Function, Token};
@@ -61,9 +62,16 @@ impl ThreadPool {
 
     fn start_threads(&mut self) {
         let name = Arc::clone(&self.shared.executor.name);
+        let notices = self.shared.executor.notices.apart();
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(self.shared.slots.len())
             .thread_name(move |index| format!("{name}-{}", index + 1))
+            // Calls do not let a panic through; a subscriber that is told of them may.
+            .panic_handler(move |payload| {
+                mem::forget(payload);
+                let thread = thread::current().name().unwrap_or_default().to_owned();
+                notices.send(Notice::Collapsed { thread });
+            })
             .build();
         match threads {
             Ok(threads) => {

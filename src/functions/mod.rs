@@ -6,8 +6,10 @@ mod context;
 mod http;
 mod typed;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -159,7 +161,7 @@ impl Function {
             }
             Err(payload) => Err(Failure::new(
                 FailureKind::Panic,
-                format!("{}: panicked: {}", self.name, panic_message(payload.as_ref())),
+                format!("{}: panicked: {}", self.name, panic_message(payload)),
             )),
         }
     }
@@ -224,12 +226,12 @@ impl fmt::Debug for Function {
 
 /// What a panic says. Where it happened is known only to the panic hook, which is the program's own
 /// and writes it to standard error.
-fn panic_message(payload: &(dyn std::any::Any + Send)) -> &str {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        text
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text
-    } else {
-        "no message"
-    }
+pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| {
+        // A value of the program's own, which may panic once more when it is dropped.
+        mem::forget(payload);
+        "no message".to_owned()
+    })
 }

@@ -5,6 +5,10 @@
 //! detached itself, comes to the runner, and when that has ended, to the guard. When one of the two
 //! is killed, the other kills all that is left.
 //!
+//! Where the system allows it, the runner is born in a cgroup of its own, and a third process, the
+//! *keeper*, waits outside it: if guard and runner are killed together, it ends all that are in the
+//! cgroup. Without one, a run is contained by the two alone.
+//!
 //! The runner has a session of its own, so that a terminal's Ctrl-C, or a signal to the group that the
 //! user's shell made, reaches the guard alone and is passed on once. That session has no terminal: what
 //! a run starts can neither be stopped by one, nor take it away from the user, nor read or write it
@@ -13,8 +17,14 @@
 //! Ctrl-Z pauses a run: the guard passes SIGTSTP on, the runner stops all below it and itself, then the
 //! guard stops, which is what the user's shell waits for. SIGCONT takes the same way.
 
+mod birth;
+mod cage;
+mod cgroup;
+mod clone;
 mod descriptors;
-mod posix_spawn;
+mod image;
+mod keeper;
+mod relay;
 mod runner;
 mod signals;
 mod spawn;
@@ -22,23 +32,26 @@ mod sys;
 mod tree;
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, pidfd_open,
-    set_child_subreaper, set_parent_process_death_signal, setsid,
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, pidfd_open, set_child_subreaper,
+    set_parent_process_death_signal, setsid,
 };
 
 pub use descriptors::separate;
-pub use posix_spawn::{Image, Strings};
+pub use image::{Image, Limit, Refused, Step, Strings};
 pub use runner::{Containment, Runner, Told};
 pub use signals::{describe_signal, signal_name};
 pub use spawn::spawn;
 
-use signals::{Arrivals, News, Request};
+use cage::Cage;
+use relay::Relay;
+use signals::Arrivals;
 use sys::Mask;
 use tree::Left;
 
@@ -46,11 +59,11 @@ use tree::Left;
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
 
 /// Set once, by [`split`]: what process this is does not change after that.
-static GUARDED: AtomicBool = AtomicBool::new(false);
+static IN_FORCE: OnceLock<Containment> = OnceLock::new();
 
 /// What contains the processes that this process starts.
 pub fn containment() -> Containment {
-    if GUARDED.load(Ordering::Relaxed) { Containment::Guard } else { Containment::None }
+    IN_FORCE.get().copied().unwrap_or(Containment::Groups)
 }
 
 /// Which of the two processes returned from [`split`].
@@ -80,9 +93,10 @@ pub fn split() -> Split {
     // With SIGCHLD ignored, as some parents leave it, children's exit codes would be lost.
     sys::set_default(libc::SIGCHLD);
     match fork() {
-        Ok(Side::Guard(runner, mask)) => Split::Over(guard(runner, &mask)),
+        Ok(Side::Guard(charge)) => Split::Over(charge.guard()),
         Ok(Side::Runner(runner)) => {
-            GUARDED.store(true, Ordering::Relaxed);
+            // It is set for the first time: this process is new.
+            let _ = IN_FORCE.set(runner.containment());
             prepare_runner();
             Split::Runner(runner)
         }
@@ -94,9 +108,16 @@ pub fn split() -> Split {
 }
 
 enum Side {
-    /// With the signals that were blocked before.
-    Guard(Pid, Mask),
+    Guard(Charge),
     Runner(Runner),
+}
+
+/// What a guard has to guard.
+struct Charge {
+    runner: Pid,
+    cage: Option<Cage>,
+    /// The signals that were blocked before. Those that ask to stop are, until the guard catches them.
+    mask: Mask,
 }
 
 fn fork() -> io::Result<Side> {
@@ -106,97 +127,99 @@ fn fork() -> io::Result<Side> {
     // A signal that comes before the guard can pass it on waits until then: it must not end the guard,
     // and with it the run, while the runner is at work already.
     let mask = Mask::of(&signals::heeded()).block();
-    let forked = sys::fork();
+    let (forked, cage) = fork_caged(guard.as_fd());
     if !matches!(forked, Ok(Some(_))) {
         mask.restore();
     }
     if let Some(runner) = forked? {
-        return Ok(Side::Guard(runner, mask));
+        return Ok(Side::Guard(Charge { runner, cage, mask }));
     }
     // It fails for the leader of a group alone, which a new process is not.
     let _ = setsid();
     // A guard that dies while the run is paused could not be noticed.
     let _ = set_parent_process_death_signal(Some(Signal::CONT));
-    Ok(Side::Runner(Runner::guarded(guard)))
+    Ok(Side::Runner(Runner::guarded(guard, cage)))
+}
+
+/// Forks, into a cage if the system allows one.
+fn fork_caged(guard: BorrowedFd<'_>) -> (io::Result<Option<Pid>>, Option<Cage>) {
+    if let Ok(cage) = Cage::build(guard) {
+        match cage.fork() {
+            Ok(forked) => return (Ok(forked), Some(cage)),
+            Err(_) => cage.take_down(),
+        }
+    }
+    (sys::fork(), None)
 }
 
 /// What holds for the runner and all its threads.
 fn prepare_runner() {
     // A kernel that refuses leaves orphans to the guard.
     let _ = set_child_subreaper(Some(getpid()));
-    // SIGCHLD is waited for by the main thread alone. SIGTTOU would stop the runner, a background
-    // process, when it writes to a terminal that is set up so.
+    // SIGCHLD is waited for by the main thread alone. SIGTTOU would stop a runner that has no guard, and
+    // so has a terminal, when it writes to that from the background.
     Mask::of(&[libc::SIGCHLD, libc::SIGTTOU]).block();
     // A file that reaches the limit of its size gives an error, as a full disk does. A handler, not
     // `SIG_IGN`: children would inherit that.
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
-/// The guard's whole life. The signals that it heeds are blocked until it catches them; `mask` is what
-/// was blocked before.
-fn guard(runner: Pid, mask: &Mask) -> Over {
-    let mut wanted = signals::heeded();
-    wanted.extend([libc::SIGCONT, libc::SIGCHLD]);
-    let caught = Arrivals::catch(&wanted);
-    mask.restore();
-    let Ok(mut arrivals) = caught else {
-        // Without descriptors no signal can be passed on, but the runner's end can be awaited.
-        return finish(await_runner(runner), None);
-    };
-    let mut pause = Pause::Not;
-    let mut status = None;
-    loop {
-        tree::reap_with(WaitOptions::NOHANG, |pid, ended| {
-            if pid == runner {
-                status = Some(ended);
+impl Charge {
+    /// The guard's whole life.
+    fn guard(&self) -> Over {
+        let mut wanted = signals::heeded();
+        wanted.extend([libc::SIGCONT, libc::SIGCHLD]);
+        let caught = Arrivals::catch(&wanted);
+        self.mask.restore();
+        let Ok(mut arrivals) = caught else {
+            // Without descriptors no signal can be passed on, but the runner's end can be awaited.
+            let status = await_runner(self.runner);
+            return self.finish(status, None);
+        };
+        let mut relay = Relay::to(self.runner);
+        let mut status = None;
+        loop {
+            tree::reap_with(WaitOptions::NOHANG, |pid, ended| {
+                if pid == self.runner {
+                    status = Some(ended);
+                }
+            });
+            if status.is_some() {
+                return self.finish(status, Some(&mut arrivals));
             }
-        });
-        if status.is_some() {
-            return finish(status, Some(&mut arrivals));
-        }
-        if pause != Pause::Not && tree::is_stopped(runner) {
-            if pause == Pause::Wanted {
-                tree::stop_here();
-            }
-            pause = Pause::Not;
-            // What it was asked for before it stopped, or in order to go on, has been done.
-            let News { requests, .. } = arrivals.look();
-            pass_on(runner, &requests);
-            let _ = kill_process(runner, Signal::CONT);
-        }
-        wait_for(&arrivals, None);
-        let news = arrivals.look();
-        pass_on(runner, &news.requests);
-        if news.pause && kill_process(runner, Signal::TSTP).is_ok() {
-            pause = Pause::Wanted;
-        }
-        match pause {
-            // The runner is let go on once it has stopped: it may be about to.
-            Pause::Wanted if news.go_on => pause = Pause::Revoked,
-            Pause::Not if news.go_on => drop(kill_process(runner, Signal::CONT)),
-            _ => {}
+            relay.follow(&mut arrivals);
+            wait_for(&arrivals, None);
+            relay.pass_on(&arrivals.look());
         }
     }
-}
 
-/// How far the guard is with a pause that it was asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pause {
-    /// There is none.
-    Not,
-    /// The runner was told, and has not stopped.
-    Wanted,
-    /// So it is, and meanwhile it was asked to go on.
-    Revoked,
-}
-
-/// Passes on to the runner, which has not been reaped, so that the pid is still its own.
-fn pass_on(runner: Pid, requests: &[Request]) {
-    for Request { signal, sender, .. } in requests {
-        let queued = sys::pass_on(runner, *signal, *sender);
-        if let (Err(_), Some(signal)) = (queued, Signal::from_named_raw(*signal)) {
-            // There may be no room to queue one; a plain one needs none.
-            let _ = kill_process(runner, signal);
+    /// Ends what the runner left: at once if it was killed, else with a chance to end by itself.
+    fn finish(&self, status: Option<WaitStatus>, arrivals: Option<&mut Arrivals>) -> Over {
+        let code = status.and_then(WaitStatus::exit_status);
+        let keeper = self.cage.as_ref().map(Cage::keeper);
+        match (code, arrivals, &self.cage) {
+            (Some(_), Some(arrivals), _) => end_gently(arrivals, keeper),
+            // What the tree does not show, because it was moved, is in the cage, and the other way round.
+            (None, _, Some(cage)) => cage.kill(),
+            _ => {}
+        }
+        let immortal = tree::kill_all(keeper);
+        if let Some(cage) = &self.cage {
+            cage.take_down();
+        }
+        let signal = status.and_then(WaitStatus::terminating_signal).unwrap_or(libc::SIGKILL);
+        let mut messages = Vec::new();
+        // A signal that asks to stop can come before the runner catches it; that needs no words.
+        if code.is_none() && !signals::STOP.contains(&signal) {
+            let how = describe_signal(signal);
+            messages.push(format!("the runner was killed by {how}; so was all it had started"));
+        }
+        if immortal > 0 {
+            messages.push(format!("{immortal} processes of this run could not be killed"));
+        }
+        Over {
+            code: code.unwrap_or(128 + signal) as u8,
+            message: (!messages.is_empty()).then(|| messages.join("; ")),
         }
     }
 }
@@ -211,35 +234,12 @@ fn await_runner(runner: Pid) -> Option<WaitStatus> {
     }
 }
 
-/// Ends what the runner left: at once if it was killed, else with a chance to end by itself.
-fn finish(status: Option<WaitStatus>, arrivals: Option<&mut Arrivals>) -> Over {
-    let code = status.and_then(WaitStatus::exit_status);
-    if let (Some(_), Some(arrivals)) = (code, arrivals) {
-        end_gently(arrivals);
-    }
-    let immortal = tree::kill_all();
-    let signal = status.and_then(WaitStatus::terminating_signal).unwrap_or(libc::SIGKILL);
-    let mut messages = Vec::new();
-    // A signal that asks to stop can come before the runner catches it; that needs no words.
-    if code.is_none() && !signals::STOP.contains(&signal) {
-        let how = describe_signal(signal);
-        messages.push(format!("the runner was killed by {how}; so was all it had started"));
-    }
-    if immortal > 0 {
-        messages.push(format!("{immortal} processes of this run could not be killed"));
-    }
-    Over {
-        code: code.unwrap_or(128 + signal) as u8,
-        message: (!messages.is_empty()).then(|| messages.join("; ")),
-    }
-}
-
 /// Asks what is left to end, and waits for it a short time, or until somebody is impatient.
-fn end_gently(arrivals: &mut Arrivals) {
+fn end_gently(arrivals: &mut Arrivals, spared: Option<Pid>) {
     if tree::reap() == Left::Nothing {
         return;
     }
-    tree::terminate_all();
+    tree::terminate_all(spared);
     let deadline = Instant::now() + LEFTOVER_GRACE;
     while tree::reap() == Left::Something {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::WaitOptions;
 
+use super::cage::Cage;
 use super::signals::{self, Arrivals, Echoes, News};
 use super::sys::{self, Mask};
 use super::{spawn, tree};
@@ -19,20 +20,27 @@ use super::{spawn, tree};
 const REAP_PAUSE: Duration = Duration::from_millis(20);
 
 /// What makes sure that no process of a run outlives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Containment {
     /// Process groups only: a detached process, or a killed runner's children, may stay.
-    None,
+    #[default]
+    Groups,
     /// A guard: nothing stays unless guard and runner are killed at the same moment.
     Guard,
+    /// A guard and a cgroup: nothing stays.
+    Cgroup,
 }
 
 impl Containment {
-    /// The word used in reports: `none` or `guard`.
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Groups, Self::Guard, Self::Cgroup];
+
+    /// The word used in reports: `pgid`, `guard` or `cgroup`.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::None => "none",
+            Self::Groups => "pgid",
             Self::Guard => "guard",
+            Self::Cgroup => "cgroup",
         }
     }
 }
@@ -53,21 +61,26 @@ pub enum Told {
 pub struct Runner {
     /// A pidfd of the guard.
     guard: Option<OwnedFd>,
+    cage: Option<Cage>,
     refusal: Option<String>,
 }
 
 impl Runner {
-    pub(super) fn guarded(guard: OwnedFd) -> Self {
-        Self { guard: Some(guard), refusal: None }
+    pub(super) fn guarded(guard: OwnedFd, cage: Option<Cage>) -> Self {
+        Self { guard: Some(guard), cage, refusal: None }
     }
 
     pub(super) fn alone(refusal: String) -> Self {
-        Self { guard: None, refusal: Some(refusal) }
+        Self { guard: None, cage: None, refusal: Some(refusal) }
     }
 
     /// What contains the processes of this run.
     pub fn containment(&self) -> Containment {
-        if self.guard.is_some() { Containment::Guard } else { Containment::None }
+        match (&self.guard, &self.cage) {
+            (None, _) => Containment::Groups,
+            (Some(_), None) => Containment::Guard,
+            (Some(_), Some(_)) => Containment::Cgroup,
+        }
     }
 
     /// Why there is no guard, for people; `None` if there is one.
@@ -111,11 +124,12 @@ impl Runner {
                     let _working = working;
                     work()
                 })?;
-            Watch { guard: self.guard.as_ref(), signals, ended, done }.until_done(tell);
+            let (guard, cage) = (self.guard.as_ref(), self.cage.as_ref());
+            Watch { guard, cage, signals, ended, done }.until_done(tell);
             Ok::<_, io::Error>(worker.join())
         })?;
         if self.guard.is_none() {
-            tree::kill_all();
+            tree::kill_all(None);
         }
         result.map_or_else(|panic| resume_unwind(panic), Ok)
     }
@@ -129,7 +143,7 @@ impl Runner {
     ///
     /// When there are no descriptors, or no thread, to do this with.
     pub fn watch(self, mut tell: impl FnMut(Told) + Send + 'static) -> io::Result<()> {
-        let Some(guard) = self.guard else { return Ok(()) };
+        let Self { guard: Some(guard), cage, .. } = self else { return Ok(()) };
         let mut signals = Signals::catch(vec![libc::SIGTSTP])?;
         let wait = move || {
             loop {
@@ -140,7 +154,7 @@ impl Runner {
                 // Interrupted, by a signal that the next look will find.
                 let ready = poll(&mut fds, None).is_ok();
                 if ready && !fds[0].revents().is_empty() {
-                    die_with_guard();
+                    die_with_guard(cage.as_ref());
                 }
                 signals.heed(&mut tell);
             }
@@ -169,7 +183,7 @@ impl Signals {
         if pause {
             tell(Told::Pause);
             let held = spawn::hold();
-            tree::freeze();
+            tree::freeze(None);
             let meanwhile = self.arrivals.look();
             // Without a guard, who lets it go on too early would not be heard any more.
             if !meanwhile.go_on {
@@ -198,6 +212,7 @@ const WORK_STACK: usize = 8 << 20;
 /// What the main thread looks at.
 struct Watch<'a> {
     guard: Option<&'a OwnedFd>,
+    cage: Option<&'a Cage>,
     signals: Signals,
     ended: OwnedFd,
     done: PipeReader,
@@ -209,7 +224,7 @@ impl Watch<'_> {
         loop {
             let ready = self.wait(pause);
             if ready.guard {
-                die_with_guard();
+                die_with_guard(self.cage);
             }
             self.signals.heed(&mut tell);
             if ready.done {
@@ -271,8 +286,10 @@ fn push<'a>(fds: &mut Vec<PollFd<'a>>, fd: BorrowedFd<'a>) -> usize {
 }
 
 /// The guard is gone, and with it who would clean up after us: this is the last chance.
-fn die_with_guard() -> ! {
+fn die_with_guard(cage: Option<&Cage>) -> ! {
     spawn::close();
-    tree::kill_all();
+    tree::kill_all(None);
+    // It should be empty but for this process.
+    cage.inspect(|cage| cage.kill());
     sys::exit_now(137)
 }

@@ -1,5 +1,5 @@
-//! The calls of the kernel that no safe wrapper offers, but for `posix_spawn`. Knows nothing of what the
-//! calls are for.
+//! The calls of the kernel that no safe wrapper offers, but for those that start programs. Knows nothing
+//! of what the calls are for.
 #![expect(unsafe_code, reason = "fork, signal masks and signalfd have no safe wrapper here")]
 
 use std::io;
@@ -7,7 +7,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
 
-use rustix::process::Pid;
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 /// Forks. `Some` with the child's pid in the parent, `None` in the child.
 ///
@@ -22,6 +23,11 @@ pub(crate) fn fork() -> io::Result<Option<Pid>> {
     }
 }
 
+/// Waits until this child has ended, whatever its end was.
+pub(crate) fn reap(child: Pid, how: WaitOptions) {
+    while waitpid(Some(child), how).is_err_and(|error| error == Errno::INTR) {}
+}
+
 /// Ends the process at once: no destructors, no handlers, no waiting for other threads.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` has no preconditions.
@@ -30,11 +36,21 @@ pub(crate) fn exit_now(code: i32) -> ! {
 
 /// Whether a signal was set to be ignored, as `nohup` does for SIGHUP.
 pub(crate) fn is_ignored(signal: i32) -> bool {
+    effect(signal) == Some(libc::SIG_IGN)
+}
+
+/// Whether a signal has a handler.
+pub(crate) fn is_caught(signal: i32) -> bool {
+    effect(signal).is_some_and(|effect| effect != libc::SIG_IGN && effect != libc::SIG_DFL)
+}
+
+/// What a signal does; `None` for one that the C library keeps to itself, or that there is not.
+fn effect(signal: i32) -> Option<libc::sighandler_t> {
     let mut old = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: with a null new action the call only fills `old`, for which all zeros are valid.
     unsafe {
-        libc::sigaction(signal, ptr::null(), old.as_mut_ptr()) == 0
-            && old.assume_init().sa_sigaction == libc::SIG_IGN
+        let known = libc::sigaction(signal, ptr::null(), old.as_mut_ptr()) == 0;
+        known.then_some(old.assume_init().sa_sigaction)
     }
 }
 
@@ -97,6 +113,16 @@ impl Mask {
         }
     }
 
+    /// The set of all signals.
+    pub(crate) fn of_all() -> Self {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `sigfillset` initializes the set.
+        unsafe {
+            libc::sigfillset(set.as_mut_ptr());
+            Self(set.assume_init())
+        }
+    }
+
     /// The set of all signals but those by which the system tells a thread of its own mistakes.
     pub(crate) fn of_all_but_faults() -> Self {
         let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
@@ -120,11 +146,6 @@ impl Mask {
         unsafe {
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut());
         }
-    }
-
-    /// The set itself.
-    pub(crate) fn set(&self) -> &libc::sigset_t {
-        &self.0
     }
 
     /// A descriptor that can be read while one of these signals, blocked, is pending.

@@ -1,27 +1,29 @@
-//! The tree of processes below this one: who is in it, and how it is stopped and
-//! ended. Knows nothing of why.
+//! The tree of processes below this one: who is in it, and how it is stopped
+//! and ended. Knows nothing of why.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 
+use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, wait, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, pidfd_open,
+    pidfd_send_signal, wait, waitid,
 };
 
-/// Kills all processes below this one, whatever they do, and reaps them. Returns how many could not
-/// be killed: those of another user, or all where there is no `/proc`.
+/// Kills all processes below this one but for the one that is spared, whatever they do, and reaps them.
+/// Returns how many could not be killed: those of another user, or all where there is no `/proc`.
 ///
 /// They are stopped before any is killed, again until none is new, so that one that forks all the
 /// time cannot outrun this. What a killed one leaves comes to us, as the nearest subreaper, and is
 /// found the next time round.
-pub(crate) fn kill_all() -> usize {
+pub(crate) fn kill_all(spared: Option<Pid>) -> usize {
     loop {
         if reap() == Left::Nothing {
             return 0;
         }
-        let tree = freeze();
-        let killed = tree.iter().filter(|pid| kill_process(**pid, Signal::KILL).is_ok()).count();
+        let tree = freeze(spared);
+        let killed = tree.iter().filter(|pid| send(**pid, Signal::KILL, &tree)).count();
         match reap() {
             Left::Nothing => return 0,
             Left::Something if killed == 0 => return tree.len().max(1),
@@ -31,13 +33,32 @@ pub(crate) fn kill_all() -> usize {
     }
 }
 
-/// Sends SIGTERM to all processes below this one, and lets those that are stopped go on to see it.
-pub(crate) fn terminate_all() {
-    for pid in descendants() {
+/// Sends SIGTERM to all processes below this one but for the one that is spared, and lets those that are
+/// stopped go on to see it.
+pub(crate) fn terminate_all(spared: Option<Pid>) {
+    let tree = HashSet::from_iter(descendants(spared));
+    for pid in &tree {
         // One that has ended meanwhile needs no signal.
-        let _ = kill_process(pid, Signal::TERM);
-        let _ = kill_process(pid, Signal::CONT);
+        send(*pid, Signal::TERM, &tree);
+        send(*pid, Signal::CONT, &tree);
     }
+}
+
+/// Sends a signal to a process that was seen in this tree; gives whether it got it. It may have ended
+/// since, and its number may be a stranger's.
+fn send(pid: Pid, signal: Signal, tree: &HashSet<Pid>) -> bool {
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        // Of whom the number is now, the descriptor is for ever: a signal reaches nobody else.
+        Ok(process) => is_within(pid, tree) && pidfd_send_signal(process, signal).is_ok(),
+        Err(Errno::SRCH) => false,
+        // For want of descriptors: better a small risk than none of them killed.
+        Err(_) => is_within(pid, tree) && kill_process(pid, signal).is_ok(),
+    }
+}
+
+/// Whether the process of this number is a child of this process, or of one in the tree.
+fn is_within(pid: Pid, tree: &HashSet<Pid>) -> bool {
+    parent_of(pid).is_some_and(|parent| parent == getpid() || tree.contains(&parent))
 }
 
 /// Whether a process has children, and perhaps zombies.
@@ -71,8 +92,9 @@ pub(crate) fn reap_with(
 
 /// Lets all processes below this one go on.
 pub(crate) fn thaw() {
-    for pid in descendants() {
-        let _ = kill_process(pid, Signal::CONT);
+    let tree = HashSet::from_iter(descendants(None));
+    for pid in &tree {
+        send(*pid, Signal::CONT, &tree);
     }
 }
 
@@ -88,14 +110,14 @@ pub(crate) fn is_stopped(child: Pid) -> bool {
 }
 
 /// Stops all processes below this one and returns them.
-pub(crate) fn freeze() -> HashSet<Pid> {
+pub(crate) fn freeze(spared: Option<Pid>) -> HashSet<Pid> {
     let mut seen = HashSet::new();
     loop {
         let before = seen.len();
-        for pid in descendants() {
+        for pid in descendants(spared) {
             if seen.insert(pid) {
                 // One that cannot be stopped is tried again with SIGKILL.
-                let _ = kill_process(pid, Signal::STOP);
+                send(pid, Signal::STOP, &seen);
             }
         }
         if seen.len() == before {
@@ -104,10 +126,12 @@ pub(crate) fn freeze() -> HashSet<Pid> {
     }
 }
 
-/// All processes below this one, as far as `/proc` tells.
-fn descendants() -> Vec<Pid> {
+/// All processes below this one but for the one that is spared, parents before their children, as far as
+/// `/proc` tells.
+fn descendants(spared: Option<Pid>) -> Vec<Pid> {
     let children = Children::look();
     let mut found: Vec<Pid> = children.of(getpid());
+    found.retain(|pid| Some(*pid) != spared);
     let mut next = 0;
     while next < found.len() {
         found.extend(children.of(found[next]));

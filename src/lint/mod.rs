@@ -6,6 +6,7 @@
 
 mod machine;
 mod never;
+mod posts;
 mod programs;
 mod scene;
 mod time;
@@ -24,7 +25,7 @@ use scene::{Found, Scene};
 type Rule = fn(&Scene<'_>, &mut Found<'_>);
 
 /// All rules, each under the code of what it finds.
-const RULES: [(&str, Rule); 15] = [
+const RULES: [(&str, Rule); 16] = [
     ("above-timeout", time::job_above_timeout),
     ("above-timeout", time::estimate_above_timeout),
     ("duplicate", unused::twice_in_a_list),
@@ -37,6 +38,7 @@ const RULES: [(&str, Rule); 15] = [
     ("no-effect", time::retry_of_nothing),
     ("no-such-path", programs::folders),
     ("program-not-found", programs::programs),
+    ("refused-host", posts::refused),
     ("unused", unused::executors_and_resources),
     ("unused", unused::vars),
     ("when-without-after", never::after_nothing),

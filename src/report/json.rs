@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::Serializer;
 
+use crate::guard::Containment;
 use crate::id::{NodeId, TaskId};
 use crate::measure::{self, Counts};
 use crate::shape::{
@@ -47,6 +48,10 @@ struct Report<'a> {
     schema: &'static str,
     #[serde(flatten)]
     head: Head<'a>,
+    /// What made sure that no process of the run outlives it: process groups alone, a guard process, or a
+    /// guard and a cgroup.
+    #[schemars(extend("enum" = Containment::ALL.map(Containment::word)))]
+    containment: &'static str,
     /// The futures that were done when the job's wait returned, in submission order.
     done: Listed<'a, Text<Name<'a>>>,
     not_done: Listed<'a, Text<Name<'a>>>,
@@ -75,6 +80,7 @@ fn report<'a>(run: &RunView<'a>) -> Report<'a> {
     Report {
         schema: SCHEMA,
         head: shape::head(run),
+        containment: ledger.containment.word(),
         done: Listed::new(run, |run| names_at_return(run, true)),
         not_done: Listed::new(run, |run| names_at_return(run, false)),
         completion_order: Listed::new(run, |run| {

@@ -23,7 +23,8 @@ pub use crate::shape::RunView;
 /// must bring a thread of its own.
 pub trait Observer {
     /// One event. An error is noted as a failure of jobrun itself (exit code 4); the observer is told
-    /// of what follows all the same, and should not return an error again that stays as it is.
+    /// of what follows all the same, and should not return an error again that stays as it is. A panic
+    /// is noted as well, and the observer is told nothing more.
     fn observe(&mut self, event: &Stamped, run: &RunView<'_>) -> io::Result<()>;
 
     /// Whether [`Event::Output`] is wanted.

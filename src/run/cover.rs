@@ -49,6 +49,7 @@ impl Cover {
             | Notice::Recalled { .. }
             | Notice::Permit { .. }
             | Notice::Token { .. }
+            | Notice::Collapsed { .. }
             | Notice::Signal(_)
             | Notice::GoesOn => notice,
         }
@@ -108,9 +109,9 @@ impl Cover {
         done
     }
 
-    /// What is in a file was covered on its way there, and so was its end.
+    /// What is in a file was covered on its way there, and so were its ends.
     fn captured(&self, captured: &mut Captured) {
-        if captured.path.is_none() {
+        if captured.path.is_none() && captured.lost.is_none() {
             captured.kept = self.masker.bytes(&captured.kept).into_owned();
         }
     }

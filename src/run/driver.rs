@@ -15,11 +15,12 @@ use crate::id::{ExecutorId, NodeId, ResourceId, TaskId};
 use crate::job::Job;
 use crate::ledger::{Attempt, CallbackRecord, JobReturn, Ledger};
 use crate::outcome::{Captured, Cause, Failure, FailureKind, Outcome, State};
-use crate::report::Observer;
 use crate::report::spans::Spans;
 use crate::run::Facts;
+use crate::run::audience::Audience;
 use crate::run::cover::Cover;
 use crate::run::pace::{Change, Pace};
+use crate::run::remarks::{self, Remark};
 use crate::schedule::{Action, Answer, End, Options, Schedule};
 use crate::shape::RunView;
 use crate::time::Time;
@@ -45,7 +46,7 @@ pub struct Driver<'a, B> {
     backend: B,
     schedule: Schedule<'a>,
     ledger: Ledger,
-    observers: Vec<Box<dyn Observer + 'a>>,
+    audience: Audience<'a>,
     callbacks: Callbacks<'a>,
     binder: Binder<'a>,
     cover: Cover,
@@ -71,7 +72,7 @@ impl<'a, B: Backend> Driver<'a, B> {
         job: &'a Job,
         facts: &'a Facts,
         backend: B,
-        observers: Vec<Box<dyn Observer + 'a>>,
+        audience: Audience<'a>,
         callbacks: Callbacks<'a>,
     ) -> Self {
         let spans = Spans::new(job, &facts.run_id, facts.traceparent.as_deref(), &facts.masker);
@@ -88,8 +89,8 @@ impl<'a, B: Backend> Driver<'a, B> {
             backend,
             schedule,
             ledger: Ledger::new(&job.graph),
-            live: observers.iter().any(|observer| observer.wants_output()),
-            observers,
+            live: audience.wants_output(),
+            audience,
             callbacks,
             binder: Binder::new(job, &facts.run_id, facts.started_at),
             cover: Cover::new(facts.masker.clone()),
@@ -106,6 +107,7 @@ impl<'a, B: Backend> Driver<'a, B> {
     /// Runs the job until every future and every callback has ended. It starts with these warnings.
     pub fn run(mut self, warnings: impl Iterator<Item = String>) -> Ledger {
         self.now = self.backend.now();
+        self.ledger.containment = self.backend.containment();
         self.emit(Event::JobStarted);
         warnings.for_each(|message| self.emit(Event::Warning { message }));
         self.schedule.start(self.now);
@@ -378,6 +380,8 @@ impl<'a, B: Backend> Driver<'a, B> {
             Notice::Permit { executor } => self.schedule.permit(self.now, executor),
             Notice::Token { .. } => {}
             Notice::Broken { executor, message } => self.broke(executor, message),
+            // To go on would be to wait for ever. Children end while this is unwound.
+            Notice::Collapsed { thread } => panic!("the thread `{thread}` has panicked"),
             Notice::Warning(message) => self.emit(Event::Warning { message }),
             Notice::Signal(signal) => self.interrupted(signal),
             Notice::GoesOn => self.goes_on(),
@@ -439,6 +443,13 @@ impl<'a, B: Backend> Driver<'a, B> {
         record.ended = done.ended;
         record.worker = done.worker;
         let exit_code = done.child.as_ref().and_then(|child| child.exit_code);
+        for Remark { warning, error } in remarks::of(&done, self.job, &self.facts.masker) {
+            if let Some(error) = error {
+                self.ledger.error(error);
+            }
+            self.emit(Event::Warning { message: warning });
+        }
+        let record = self.ledger.record_mut(node);
         if let Some(child) = done.child {
             let detail = record.detail_mut();
             detail.exit_code = child.exit_code;
@@ -564,14 +575,11 @@ impl<'a, B: Backend> Driver<'a, B> {
     fn emit(&mut self, event: Event) {
         let stamped = Stamped { seq: self.seq, at: self.now, event };
         self.seq += 1;
-        for observer in &mut self.observers {
+        for place in self.audience.places() {
             let view = view(self.job, self.facts, &self.ledger);
-            if let Err(error) = observer.observe(&stamped, &view) {
+            if let Err(error) = self.audience.tell(place, &stamped, &view) {
                 // Those after it are to know: the JSON report comes last.
-                let error = self.cover.text(error.to_string());
-                if !self.ledger.errors.contains(&error) {
-                    self.ledger.errors.push(error);
-                }
+                self.ledger.error(self.cover.text(error));
             }
         }
         self.callbacks.observe(&stamped, &view(self.job, self.facts, &self.ledger));
@@ -585,7 +593,8 @@ fn view<'a>(job: &'a Job, facts: &'a Facts, ledger: &'a Ledger) -> RunView<'a> {
 
 /// Lets go of what only observers of the end of a future need.
 fn keep_tail(captured: &mut Captured) {
-    if captured.kept.len() > TAIL {
+    // Of an output whose middle is lost, the ends are all there is.
+    if captured.kept.len() > TAIL && captured.lost.is_none() {
         // A copy, for what is left of a large block that was made smaller is of no use to anybody.
         captured.kept = captured.kept[captured.kept.len() - TAIL..].to_vec();
     }

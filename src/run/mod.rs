@@ -1,8 +1,10 @@
 //! Runs a job. Messages in, events out; knows nothing of manifests or report formats.
 
+mod audience;
 mod cover;
 mod driver;
 mod pace;
+mod remarks;
 pub mod secrets;
 
 use std::hash::{BuildHasher, RandomState};
@@ -16,12 +18,14 @@ use crate::executor::Backend;
 use crate::executor::local::{Local, Settings, WorkerProgram};
 use crate::exit::Exit;
 use crate::functions::Functions;
+use crate::hosts::{Host, Hosts};
 use crate::id::NodeId;
 use crate::inbox::{Inbox, Sender};
 use crate::job::Job;
 use crate::ledger::Ledger;
 use crate::mask::Masker;
 use crate::report::Observer;
+use crate::run::audience::Audience;
 use crate::run::driver::Driver;
 use crate::run::secrets::Secrets;
 use crate::rundir::RunDir;
@@ -102,6 +106,7 @@ pub struct Runner<'a> {
     secrets: Secrets,
     inbox: Inbox<Notice>,
     worker: WorkerProgram,
+    hosts: Hosts,
 }
 
 impl<'a> Runner<'a> {
@@ -117,6 +122,7 @@ impl<'a> Runner<'a> {
             secrets,
             inbox: Inbox::default(),
             worker: WorkerProgram::default(),
+            hosts: Hosts::default(),
         }
     }
 
@@ -139,6 +145,13 @@ impl<'a> Runner<'a> {
     #[must_use]
     pub fn worker(mut self, program: WorkerProgram) -> Self {
         self.worker = program;
+        self
+    }
+
+    /// Lets callbacks post to these hosts, and to those of the open internet.
+    #[must_use]
+    pub fn allow_hosts(mut self, hosts: impl IntoIterator<Item = Host>) -> Self {
+        self.hosts = hosts.into_iter().collect();
         self
     }
 
@@ -189,11 +202,12 @@ impl<'a> Runner<'a> {
     }
 
     fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
-        let Self { job, functions, observers, facts, secrets, .. } = self;
+        let Self { job, functions, observers, facts, secrets, hosts, .. } = self;
         let binder = Binder::new(&job, &facts.run_id, facts.started_at);
-        let callbacks =
-            Callbacks::new(&job, &functions, binder, notices).masked(facts.masker.clone());
-        let driver = Driver::new(&job, &facts, backend, observers, callbacks);
+        let callbacks = Callbacks::new(&job, &functions, binder, notices)
+            .masked(facts.masker.clone())
+            .allowing(hosts);
+        let driver = Driver::new(&job, &facts, backend, Audience::new(observers), callbacks);
         let ledger = driver.run(secrets.warnings());
         let exit = Exit::of(&job.graph, &ledger);
         Finished { exit, job, ledger, facts }

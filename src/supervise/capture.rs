@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use crate::mask;
-use crate::outcome::Captured;
+use crate::outcome::{Captured, Lost};
 use crate::rundir::RunDir;
 use crate::supervise::result::MAX_RESULT;
 use crate::work::ResultKind;
@@ -19,10 +19,15 @@ const WHOLE: usize = 64 << 10;
 /// So many of the last bytes stay in memory beside the file.
 const TAIL: usize = 8 << 10;
 
+/// So many of the first bytes stay in memory beside the file, in case it cannot be written to its end.
+const HEAD: usize = 8 << 10;
+
 /// A stream being captured.
 #[derive(Debug, Default)]
 pub(crate) struct Capture {
     bytes: u64,
+    /// The first bytes, once there is too much for memory.
+    head: Vec<u8>,
     kept: Vec<u8>,
     store: Store,
     /// On the way to the file.
@@ -39,8 +44,8 @@ enum Store {
     #[default]
     Memory,
     File(File, PathBuf),
-    /// Nowhere, for no file could be written.
-    Lost,
+    /// Nowhere, for no file could be written: why.
+    Lost(String),
 }
 
 impl Capture {
@@ -50,29 +55,23 @@ impl Capture {
         Self { is_result, ..Self::default() }
     }
 
-    /// Takes what the stream said next. If a file is needed, it is made in `files` under this name. An
-    /// error means that from now on only the count and the tail are kept.
-    pub(crate) fn push(
-        &mut self,
-        data: &[u8],
-        files: &RunDir,
-        name: impl FnOnce() -> String,
-    ) -> io::Result<()> {
+    /// Takes what the stream said next. If a file is needed, it is made in `files` under this name; if
+    /// that cannot be, only the count and both ends are kept.
+    pub(crate) fn push(&mut self, data: &[u8], files: &RunDir, name: impl FnOnce() -> String) {
         self.bytes += data.len() as u64;
         if !matches!(self.store, Store::Memory) {
             return self.write(data);
         }
         if self.kept.len() + data.len() <= WHOLE {
-            self.kept.extend_from_slice(data);
-            return Ok(());
+            return self.kept.extend_from_slice(data);
         }
         let before = std::mem::take(&mut self.kept);
         self.mask = files.masker().stream();
-        let opened = self.open(files, &name());
-        if opened.is_err() {
-            self.lose();
+        if let Err(error) = self.open(files, &name()) {
+            self.lose(&error);
         }
-        opened.and(self.write(&before)).and(self.write(data))
+        self.write(&before);
+        self.write(data);
     }
 
     fn open(&mut self, files: &RunDir, name: &str) -> io::Result<()> {
@@ -84,23 +83,33 @@ impl Capture {
         Ok(())
     }
 
-    fn write(&mut self, data: &[u8]) -> io::Result<()> {
+    fn write(&mut self, data: &[u8]) {
         let shown = self.mask.push(data);
-        self.keep_tail(&shown);
         if self.bytes > MAX_RESULT {
             self.original = None;
         }
         let original = self.original.as_mut().map_or(Ok(()), |file| file.write_all(data));
-        let stored = original.and_then(|()| self.store.write(&shown));
-        if stored.is_err() {
-            self.lose();
+        if let Err(error) = original {
+            self.lose(&error);
         }
-        stored
+        self.store(&shown);
     }
 
-    fn lose(&mut self) {
+    /// Keeps what is covered already.
+    fn store(&mut self, shown: &[u8]) {
+        let room = HEAD.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&shown[..shown.len().min(room)]);
+        self.keep_tail(shown);
+        let Store::File(file, _) = &mut self.store else { return };
+        if let Err(error) = file.write_all(shown) {
+            self.lose(&error);
+        }
+    }
+
+    fn lose(&mut self, error: &io::Error) {
         self.original = None;
-        if let Store::File(_, path) = std::mem::replace(&mut self.store, Store::Lost) {
+        let lost = Store::Lost(error.to_string());
+        if let Store::File(_, path) = std::mem::replace(&mut self.store, lost) {
             // Half a file helps nobody and takes the room that is missing.
             let _ = fs::remove_file(path);
         }
@@ -126,36 +135,20 @@ impl Capture {
     /// The same, with all of it as it is where the file holds it with secrets covered, if a result is
     /// read from it.
     pub(crate) fn finish_with_original(mut self) -> (Captured, Option<File>) {
-        self.end_file();
-        let path = match self.store {
-            Store::File(_, path) => Some(path),
-            Store::Memory | Store::Lost => None,
+        // What was held back because it might have been the beginning of a secret.
+        let rest = self.mask.finish();
+        if !rest.is_empty() {
+            self.store(&rest);
+        }
+        let (path, lost) = match self.store {
+            Store::Memory => (None, None),
+            Store::File(_, path) => (Some(path), None),
+            Store::Lost(why) => (None, Some(Box::new(Lost { head: self.head, why }))),
         };
         let most = if self.bytes > WHOLE as u64 { TAIL } else { WHOLE };
         let from = self.kept.len().saturating_sub(most);
         // A copy, for what is left of a large block that was made smaller is of no use to anybody.
         let kept = self.kept[from..].to_vec();
-        (Captured { bytes: self.bytes, kept, path }, self.original)
-    }
-
-    /// Writes what was held back because it might have been the beginning of a secret.
-    fn end_file(&mut self) {
-        let rest = self.mask.finish();
-        if rest.is_empty() {
-            return;
-        }
-        self.keep_tail(&rest);
-        if self.store.write(&rest).is_err() {
-            self.lose();
-        }
-    }
-}
-
-impl Store {
-    fn write(&mut self, data: &[u8]) -> io::Result<()> {
-        match self {
-            Self::File(file, _) => file.write_all(data),
-            Self::Memory | Self::Lost => Ok(()),
-        }
+        (Captured { bytes: self.bytes, kept, path, lost }, self.original)
     }
 }

@@ -156,10 +156,7 @@ impl Child {
                 }
             };
             let name = || format!("{}.{suffix}", self.name);
-            if let Err(error) = output.capture.push(data, files, name) {
-                let message = format!("{}: cannot keep all of its {suffix}: {error}", self.name);
-                let _ = patron.tell(self.key, ChildEvent::Warning(message));
-            }
+            output.capture.push(data, files, name);
             if self.live {
                 let bytes = data.into();
                 let _ = patron.tell(self.key, ChildEvent::Output { stream, bytes });

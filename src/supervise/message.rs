@@ -75,6 +75,10 @@ pub trait Patron: Send + Sync {
 
     /// Reminds of what was told.
     fn remind(&self) {}
+
+    /// One of these threads has panicked. It killed the children that it minded, of which nothing more
+    /// will be told.
+    fn collapsed(&self) {}
 }
 
 /// Whether a patron acts on what it is told.

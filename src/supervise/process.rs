@@ -2,13 +2,11 @@
 //! it does.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, pidfd_open,
-    waitid, waitpid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid,
 };
 
 /// A process that leads a group of its own. Dropping it neither stops nor reaps it.
@@ -28,18 +26,6 @@ impl Process {
     /// Its process id, which is that of its group too.
     pub fn id(&self) -> u32 {
         self.pid.as_raw_pid().unsigned_abs()
-    }
-
-    pub(crate) fn pid(&self) -> Pid {
-        self.pid
-    }
-
-    /// What can be read once it has ended.
-    ///
-    /// # Errors
-    /// When the system has none to give.
-    pub fn end(&self) -> io::Result<OwnedFd> {
-        Ok(pidfd_open(self.pid, PidfdFlags::empty())?)
     }
 
     /// Whether it has ended.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+use crate::guard::{Refused, Step};
 use crate::work;
 
 /// Why a child could not be started.
@@ -74,14 +75,16 @@ pub(crate) fn is(error: &io::Error, errno: Errno) -> bool {
 }
 
 /// Why a child could not be started, in words that name what is wrong.
-pub(crate) fn explain(error: &io::Error, program: &Path, command: &work::Command) -> Refusal {
+pub(crate) fn explain(refused: &Refused, program: &Path, command: &work::Command) -> Refusal {
     let why = |text: String| format!("cannot run `{}`: {text}", command.program.display());
+    let error = &refused.error;
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    match errno {
-        Some(Errno::TXTBSY) => {
+    match (refused.step, errno) {
+        (Step::Directory, _) => Refusal::Never(why(no_directory(error, errno, &command.cwd))),
+        (_, Some(Errno::TXTBSY)) => {
             Refusal::Busy(why(format!("{} is being written to", program.display())))
         }
-        Some(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
+        (_, Some(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
             Refusal::Scarce(why(scarcity(error, errno)))
         }
         _ => Refusal::Never(why(reason(error, errno, program, command))),
@@ -96,29 +99,28 @@ fn scarcity(error: &io::Error, errno: Option<Errno>) -> String {
     }
 }
 
+fn no_directory(error: &io::Error, errno: Option<Errno>, cwd: &Path) -> String {
+    let what = match errno {
+        Some(Errno::NOENT) => "does not exist".to_owned(),
+        Some(Errno::NOTDIR) => "is not a directory".to_owned(),
+        Some(Errno::ACCESS) => "cannot be entered".to_owned(),
+        _ => format!("cannot be entered: {error}"),
+    };
+    format!("its working directory {} {what}", cwd.display())
+}
+
 fn reason(
     error: &io::Error,
     errno: Option<Errno>,
     program: &Path,
     command: &work::Command,
 ) -> String {
-    let cwd = &command.cwd;
-    let has_cwd = !cwd.as_os_str().is_empty();
     let file = program.display();
     match errno {
-        Some(Errno::NOENT | Errno::NOTDIR) if has_cwd && !cwd.exists() => {
-            format!("its working directory {} does not exist", cwd.display())
-        }
-        Some(Errno::NOENT | Errno::NOTDIR) if has_cwd && !cwd.is_dir() => {
-            format!("its working directory {} is not a directory", cwd.display())
-        }
         Some(Errno::NOENT) if program.exists() => {
             format!("the interpreter that {file} names does not exist")
         }
         Some(Errno::NOENT | Errno::NOTDIR) => format!("{file} does not exist"),
-        Some(Errno::ACCESS) if has_cwd && access(cwd, Access::EXEC_OK).is_err() => {
-            format!("its working directory {} cannot be entered", cwd.display())
-        }
         Some(Errno::ACCESS) if program.is_dir() => format!("{file} is a directory"),
         Some(Errno::ACCESS) => format!("{file} is not executable"),
         Some(Errno::NOEXEC) => {

@@ -48,10 +48,10 @@ fn whole<'a>(stdout: &'a Captured, original: Option<&File>) -> Result<Cow<'a, [u
         Some(path) => fs::read(path)
             .map(Cow::Owned)
             .map_err(|error| format!("cannot read stdout back from {}: {error}", path.display())),
-        None if stdout.bytes > stdout.kept.len() as u64 => {
-            Err("stdout was lost, for no file could be written".to_owned())
-        }
-        None => Ok(Cow::Borrowed(&stdout.kept)),
+        None => match &stdout.lost {
+            Some(lost) => Err(format!("most of stdout is lost: {}", lost.why)),
+            None => Ok(Cow::Borrowed(&stdout.kept)),
+        },
     }
 }
 

@@ -95,6 +95,18 @@ impl Drop for Shard {
     }
 }
 
+/// A panic, of the patron perhaps, ends no child by itself.
+impl Drop for Minder {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            for child in self.places.iter().filter_map(|place| place.child.as_deref()) {
+                child.signal(libc::SIGKILL);
+            }
+            self.world.patron.collapsed();
+        }
+    }
+}
+
 /// A child that could not be spawned yet.
 struct Waiting {
     request: Request,

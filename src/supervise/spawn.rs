@@ -14,9 +14,9 @@ use std::sync::{Arc, OnceLock};
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::guard::{self, Image, Strings};
+use crate::guard::{self, Image, Limit, Refused, Strings};
 use crate::supervise::process::Process;
 use crate::supervise::program::{DEFAULT_PATH, Refusal, explain, has_slash, is, look_up};
 use crate::work::Command;
@@ -66,50 +66,49 @@ impl Spawner {
     pub(crate) fn spawn(&mut self, command: &Command) -> Result<Spawned, Refusal> {
         let program = self.find(command)?;
         let spawned = match self.start(&program, command) {
-            Err(error) if is(&error, Errno::MFILE) && self.raise_limit() => {
+            Err(refused) if is(&refused.error, Errno::MFILE) && self.raise_limit() => {
                 self.start(&program, command)
             }
             other => other,
         };
-        let spawned = spawned.map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
+        spawned.map_err(|refused| {
+            if refused.error.kind() == io::ErrorKind::NotFound {
                 // It may have moved since it was found.
                 self.found.clear();
             }
-            explain(&error, &program, command)
-        })?;
-        self.restore_limit(&spawned.process);
-        Ok(spawned)
+            explain(&refused, &program, command)
+        })
     }
 
-    fn start(&mut self, program: &Path, command: &Command) -> io::Result<Spawned> {
+    fn start(&mut self, program: &Path, command: &Command) -> Result<Spawned, Refused> {
         let mut args = Strings::default();
         args.push(&[command.program.as_bytes()])?;
         command.args.iter().try_for_each(|arg| args.push(&[arg.as_bytes()]))?;
         let env = self.base.with(&command.env)?;
         let cwd = command.cwd.as_os_str();
-        let cwd = if cwd.is_empty() { None } else { Some(CString::new(cwd.as_bytes())?) };
+        let cwd = if cwd.is_empty() { None } else { Some(terminated(cwd.as_bytes())?) };
+        let limits: Vec<Limit> = self.own_limit().into_iter().collect();
         let inherit = Arc::clone(&self.inherit);
         let text = command.stdin.as_deref().map(input).transpose()?;
         let stdin = match &text {
             Some(text) => text.as_fd(),
             None => self.null()?.as_fd(),
         };
-        let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-        let pid = guard::spawn(&Image {
-            program: &CString::new(program.as_os_str().as_bytes())?,
+        let (stdout, its_stdout) = pipe()?;
+        let (stderr, its_stderr) = pipe()?;
+        let (pid, pidfd) = guard::spawn(&Image {
+            program: &terminated(program.as_os_str().as_bytes())?,
             args: &args,
             env: &env,
             cwd: cwd.as_deref(),
             streams: [stdin, its_stdout.as_fd(), its_stderr.as_fd()],
             inherits: &inherit,
+            limits: &limits,
         })?;
         // A pipe that takes this call for a pipe cannot refuse it.
         let _ = ioctl_fionbio(&stdout, true);
         let _ = ioctl_fionbio(&stderr, true);
-        let process = Process::new(pid);
-        Ok(Spawned { pidfd: process.end().ok(), process, stdout, stderr })
+        Ok(Spawned { process: Process::new(pid), pidfd, stdout, stderr })
     }
 
     /// The path of the program, looked up in the `PATH` that the child will have.
@@ -155,13 +154,21 @@ impl Spawner {
         raised
     }
 
-    /// Gives a child the limit that this process was given. Programs that use `select`, or that
-    /// close every descriptor they might have, rely on it.
-    fn restore_limit(&self, process: &Process) {
-        if let Some(limit) = self.limit.get() {
-            let _ = prlimit(Some(process.pid()), Resource::Nofile, *limit);
-        }
+    /// The limit of open files that this process was given, if it has raised its own since. Programs
+    /// that use `select`, or that close every descriptor they might have, rely on it.
+    fn own_limit(&self) -> Option<Limit> {
+        self.limit.get().map(|limit| Limit::Resource(Resource::Nofile, *limit))
     }
+}
+
+/// A pipe: the end that is read, and the one that is written.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// Bytes as the system takes them.
+fn terminated(bytes: &[u8]) -> io::Result<CString> {
+    Ok(CString::new(bytes)?)
 }
 
 /// The environment that all children share, as the system takes it.

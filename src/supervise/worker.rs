@@ -17,6 +17,8 @@ use crate::supervise::spawn::Environment;
 pub struct Worker {
     /// Its process, in a group of its own.
     pub process: Process,
+    /// Readable when it has ended; `None` if the system has none to give.
+    pub end: Option<OwnedFd>,
     /// What it reads.
     pub stdin: OwnedFd,
     /// What it writes.
@@ -37,13 +39,15 @@ pub fn spawn_worker(program: &Path, args: &[OsString]) -> io::Result<Worker> {
     let (its_stdin, stdin) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stdout, its_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
     let (stderr, its_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-    let pid = guard::spawn(&Image {
+    let (pid, end) = guard::spawn(&Image {
         program: &std::ffi::CString::new(name)?,
         args: &strings,
         env: &Environment::inherited().with(&[])?,
         cwd: None,
         streams: [its_stdin.as_fd(), its_stdout.as_fd(), its_stderr.as_fd()],
         inherits: &[],
-    })?;
-    Ok(Worker { process: Process::new(pid), stdin, stdout, stderr })
+        limits: &[],
+    })
+    .map_err(|refused| refused.error)?;
+    Ok(Worker { process: Process::new(pid), end, stdin, stdout, stderr })
 }

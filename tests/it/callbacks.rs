@@ -237,7 +237,9 @@ impl Scene {
         let notices = Inbox::default();
         let sender = notices.sender();
         let binder = Binder::new(&self.run.job, "run-1", SystemTime::UNIX_EPOCH);
-        let mut callbacks = Callbacks::new(&self.run.job, &self.functions, binder, sender);
+        let here = ["127.0.0.1".parse().unwrap()].into_iter().collect();
+        let mut callbacks =
+            Callbacks::new(&self.run.job, &self.functions, binder, sender).allowing(here);
         let event = Event::Finished { node: self.run.node("sum[0]") };
         callbacks.observe(&Stamped { seq: 0, at: at(2), event }, &self.run.view());
         (callbacks, notices)

@@ -158,8 +158,12 @@ fn a_large_output_is_copied_from_its_file() {
     let path = folder.path().join("a.out");
     let whole = "0123456789\n".repeat(20_000);
     std::fs::write(&path, &whole).unwrap();
-    let captured =
-        Captured { bytes: whole.len() as u64, kept: b"789\n".to_vec(), path: Some(path.clone()) };
+    let captured = Captured {
+        bytes: whole.len() as u64,
+        kept: b"789\n".to_vec(),
+        path: Some(path.clone()),
+        lost: None,
+    };
     let tell = |run: &mut Run| {
         run.start("a", 1, 0).spilled("a", captured.clone()).succeed("a", 1, Value::Null);
     };
@@ -175,7 +179,7 @@ fn what_an_attempt_wrote_is_shown_before_the_next_one() {
     let (out, err) = shown(Options::default(), two(), |run| {
         run.start("a", 1, 0).captured("a", Stream::Stdout, b"first\n");
         run.retry("a", 5, "exited with code 3\nmore").start("a", 1, 9);
-        run.spilled("a", Captured { bytes: 7, kept: b"second\n".to_vec(), path: None });
+        run.spilled("a", Captured { bytes: 7, kept: b"second\n".to_vec(), path: None, lost: None });
         run.succeed("a", 10, 1);
     });
     assert_eq!(out, "first\nsecond\n");

@@ -5,21 +5,25 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::env;
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use jobrun::guard::{self, Containment, Split};
+use jobrun::guard::{self, Containment, Image, Refused, Split, Step, Strings};
 use jobrun::outcome::Outcome;
 use jobrun::rundir::RunDir;
 use jobrun::supervise::{ChildEvent, Children, Request};
 use jobrun::time::Clock;
 use jobrun::value::Value;
 use jobrun::work::{self, ResultKind, Stop};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tempfile::TempDir;
 
 use crate::supervise::assert_released;
@@ -39,8 +43,8 @@ fn a_tree_of_its_own() {
             std::process::exit(over.code.into());
         }
         Split::Runner(runner) => {
-            assert_eq!(runner.containment(), Containment::Guard);
-            assert_eq!(guard::containment(), Containment::Guard);
+            assert_ne!(runner.containment(), Containment::Groups);
+            assert_eq!(guard::containment(), runner.containment());
             let (tell, told) = channel();
             let signals = tell.clone();
             let code = runner.attend(
@@ -149,6 +153,20 @@ impl Tree {
         Pid::from_child(&self.guard)
     }
 
+    /// Waits until the guard catches this signal. A signal that comes earlier is blocked by the thread that
+    /// becomes the guard, but this program has another one, which a guard has not.
+    fn until_caught(&self, signal: Signal) {
+        let status = format!("/proc/{}/status", self.guard().as_raw_pid());
+        let is_caught = || {
+            let text = fs::read_to_string(&status).unwrap();
+            let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << (signal.as_raw() - 1)) != 0
+        };
+        while !is_caught() {
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits for its end: what it printed of its child, what the guard said, and the exit code.
     fn end(mut self) -> (String, String, Option<i32>) {
         assert_released(self.held.get_mut());
@@ -223,6 +241,7 @@ fn a_signal_to_the_guard_is_passed_on_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
         let mut tree = Tree::grow("echo $PPID >&9; sleep 1000");
         tree.pid();
+        tree.until_caught(signal);
         kill_process(tree.guard(), signal).unwrap();
         assert_eq!(tree.end(), ("Cancelled".to_owned(), String::new(), Some(code)));
     }
@@ -268,6 +287,59 @@ fn children_get_an_empty_mask_and_the_default_sigpipe() {
     };
     assert_eq!(bits("SigBlk:"), 0, "{words}");
     assert_eq!(bits("SigIgn:") & (1 << (Signal::PIPE.as_raw() - 1)), 0, "{words}");
+}
+
+#[test]
+fn a_child_dies_with_the_thread_that_started_it() {
+    let (theirs, ours) = rustix::pipe::pipe().unwrap();
+    let thread = std::thread::spawn(move || spawn(c"/bin/cat", &["cat"], None, &theirs).unwrap());
+    let (pid, end) = thread.join().unwrap();
+    rustix::event::poll(&mut [PollFd::new(&end.unwrap(), PollFlags::IN)], None).unwrap();
+    let (_, status) = waitpid(Some(pid), WaitOptions::empty()).unwrap().unwrap();
+    assert_eq!(status.terminating_signal(), Some(9));
+    drop(ours);
+}
+
+#[test]
+fn what_cannot_be_started_says_at_which_step() {
+    let null = OwnedFd::from(File::open("/dev/null").unwrap());
+    let refused = |program, args: &[&str], cwd| {
+        let refused = spawn(program, args, cwd, &null).unwrap_err();
+        (refused.step, refused.error.raw_os_error().map(Errno::from_raw_os_error))
+    };
+    let nowhere = Some(c"/nowhere");
+    assert_eq!(refused(c"/bin/true", &["true"], nowhere), (Step::Directory, Some(Errno::NOENT)));
+    assert_eq!(refused(c"/nowhere", &["true"], None), (Step::Program, Some(Errno::NOENT)));
+    let long = "x".repeat(3 << 20);
+    assert_eq!(refused(c"/bin/true", &["true", &long], None), (Step::Program, Some(Errno::TOOBIG)));
+    // None of them left a zombie that is not waited for.
+    assert_eq!(spawned_by_this_thread(), "");
+}
+
+fn spawn(
+    program: &CStr,
+    args: &[&str],
+    cwd: Option<&CStr>,
+    stdin: &OwnedFd,
+) -> Result<(Pid, Option<OwnedFd>), Refused> {
+    let null = File::options().write(true).open("/dev/null").unwrap();
+    let mut words = Strings::default();
+    for arg in args {
+        words.push(&[arg.as_bytes()]).unwrap();
+    }
+    guard::spawn(&Image {
+        program,
+        args: &words,
+        env: &Strings::default(),
+        cwd,
+        streams: [stdin.as_fd(), null.as_fd(), null.as_fd()],
+        inherits: &[],
+        limits: &[],
+    })
+}
+
+fn spawned_by_this_thread() -> String {
+    fs::read_to_string("/proc/thread-self/children").unwrap()
 }
 
 #[test]

@@ -144,6 +144,19 @@ fn a_failure_before_what_may_fail_still_counts() {
 }
 
 #[test]
+fn a_post_that_will_be_refused() {
+    let post = |url: &str| said(&format!("{TASK}[[callback]]\non = \"done\"\npost = \"{url}\"\n"));
+    assert_snapshot!(
+        "a_post_that_will_be_refused",
+        post("http://169.254.169.254/latest/meta-data") + "\n" + &post("https://LocalHost:8080")
+    );
+    for silent in ["https://example.org/x", "http://intranet/x", "http://{{ vars.host }}/"] {
+        let text = format!("vars = {{ host = \"::1\" }}\n{TASK}[[callback]]\non = \"done\"\n");
+        assert_eq!(said(&format!("{text}post = \"{silent}\"\n")).matches("refused").count(), 0);
+    }
+}
+
+#[test]
 fn callbacks_of_what_cannot_happen() {
     let callback = |on: &str| format!("{TASK}[[callback]]\non = {on}\nlog = \"so\"\n");
     assert_snapshot!(format!(

@@ -59,6 +59,7 @@ fn the_report_has_its_fields_in_the_documented_order() {
         "outcome",
         "exit_code",
         "wait",
+        "containment",
         "done",
         "not_done",
         "completion_order",
@@ -223,8 +224,12 @@ fn the_critical_path_goes_from_a_follower_to_its_counterpart() {
 
 #[test]
 fn the_tail_of_an_output_is_its_last_two_kibibytes_as_text() {
-    let captured =
-        |bytes: &[u8]| Captured { bytes: bytes.len() as u64, kept: bytes.to_vec(), path: None };
+    let captured = |bytes: &[u8]| Captured {
+        bytes: bytes.len() as u64,
+        kept: bytes.to_vec(),
+        path: None,
+        lost: None,
+    };
     assert_eq!(shape::tail(&captured(b"ab\xffc")), "ab\u{FFFD}c");
     // The cut goes through the first of these: it is left out.
     let text = "é".repeat(2000) + "x";

@@ -143,6 +143,14 @@ impl Story {
             "MAKEFLAGS",
             "MAKELEVEL",
             "CARGO_MAKEFLAGS",
+            "ALL_PROXY",
+            "all_proxy",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "HTTP_PROXY",
+            "http_proxy",
+            "NO_PROXY",
+            "no_proxy",
         ] {
             command.env_remove(name);
         }

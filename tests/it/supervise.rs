@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use jobrun::outcome::{FailureKind, Outcome, Stream};
 use jobrun::rundir::RunDir;
-use jobrun::supervise::{ChildEnd, ChildEvent, Children, How, Request, spawn_worker};
+use jobrun::supervise::{
+    ChildEnd, ChildEvent, Children, How, Patron, Request, Urgency, spawn_worker,
+};
 use jobrun::time::Clock;
 use jobrun::value::Value;
 use jobrun::work::{Command, ResultKind, Stop};
@@ -184,22 +186,21 @@ fn an_explicit_result_is_read_back_from_the_file() {
 }
 
 #[test]
-fn where_no_file_can_be_made_the_tail_is_kept_and_somebody_is_told() {
+fn where_no_file_can_be_made_both_ends_are_kept_and_it_is_said_why() {
     let nursery = Nursery::new();
     fs::write(nursery.dir.path().join("state"), "a file where the folder should be").unwrap();
-    nursery.children.start(sh("head -c 200000 /dev/zero; printf end"));
-    let mut warnings = Vec::new();
-    let end = loop {
-        match nursery.told.recv().unwrap() {
-            (1, ChildEvent::Warning(message)) => warnings.push(message),
-            (1, ChildEvent::Ended(end)) => break end,
-            _ => {}
-        }
-    };
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].starts_with("task[1].1: cannot keep all of its stdout: "), "{warnings:?}");
-    assert_eq!((end.child.stdout.bytes, end.child.stdout.kept.len()), (200_003, 8192));
-    assert!(end.child.stdout.kept.ends_with(b"end"));
+    let mut request = sh("printf begin; head -c 200000 /dev/zero; printf end");
+    request.command.result = ResultKind::Lines;
+    let end = nursery.run(request);
+    let (kind, message) = failure(end.outcome());
+    assert_eq!(kind, FailureKind::Result);
+    assert!(message.starts_with("most of stdout is lost: cannot make the folder "), "{message}");
+    let stdout = end.child.stdout;
+    assert_eq!((stdout.bytes, stdout.kept.len(), stdout.path), (200_008, 8192, None));
+    assert!(stdout.kept.ends_with(b"end"));
+    let lost = stdout.lost.unwrap();
+    assert_eq!(lost.head.len(), 8192);
+    assert!(lost.head.starts_with(b"begin"));
 }
 
 #[test]
@@ -547,4 +548,36 @@ fn with_few_descriptors_all_children_run_fewer_at_once() {
             _ => {}
         }
     }
+}
+
+/// Panics when it hears of a start, and says when it is told what came of that.
+struct Touchy(std::sync::Mutex<std::sync::mpsc::Sender<()>>);
+
+impl Patron for Touchy {
+    fn tell(&self, key: u64, event: ChildEvent) -> Urgency {
+        assert!(key == 1 || !matches!(event, ChildEvent::Started { .. }), "it hears of {key}");
+        Urgency::Now
+    }
+
+    fn collapsed(&self) {
+        self.0.lock().unwrap().send(()).unwrap();
+    }
+}
+
+#[test]
+fn f68_a_thread_that_panics_says_so_and_kills_its_children() {
+    let dir = TempDir::new().unwrap();
+    let fifo = dir.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let (tell, told) = channel();
+    let patron = Arc::new(Touchy(std::sync::Mutex::new(tell)));
+    let files = RunDir::at(dir.path().join("state"), "run");
+    let children = Children::new(Clock::start(), files, patron);
+    children.start(sh(&format!("exec 3> {}; exec sleep 1000", fifo.display())));
+    let mut fifo = fs::File::open(&fifo).unwrap();
+    // All threads that there may be take one, so the one that minds the first child does, too.
+    (2..10).for_each(|key| children.start(request(key, command(["sleep", "1000"]))));
+    told.recv_timeout(Duration::from_mins(1)).unwrap();
+    drop(children);
+    assert_released(&mut fifo);
 }

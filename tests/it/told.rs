@@ -252,7 +252,8 @@ impl Run {
     }
 
     pub fn captured_node(&mut self, node: NodeId, text: &[u8]) -> &mut Self {
-        let captured = Captured { bytes: text.len() as u64, kept: text.to_vec(), path: None };
+        let captured =
+            Captured { bytes: text.len() as u64, kept: text.to_vec(), path: None, lost: None };
         self.ledger.record_mut(node).detail_mut().stdout = captured;
         self
     }

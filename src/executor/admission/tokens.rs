@@ -155,6 +155,7 @@ impl Tokens {
         let (ended, running) = io::pipe()?;
         let tokens = self.read.try_clone()?;
         thread::Builder::new().name("jobrun-tokens".to_owned()).spawn(move || {
+            let _will = notices.will(Notice::Collapsed { thread: "jobrun-tokens".to_owned() });
             watch(&requested, &tokens, &ended, || notices.send(Notice::Token { jobserver }));
         })?;
         Ok(Watch { is_on: false, requests, _running: running })

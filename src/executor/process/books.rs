@@ -47,9 +47,7 @@ impl Books {
         flight.wrote = true;
         let Attempt { node, number, live, .. } = flight.attempt;
         let name = || format!("{}-{number}.stderr", (executor.names)(node));
-        if let Err(error) = flight.errors.push(&bytes, files, name) {
-            self.warn(format!("the output of {} is not kept as a whole: {error}", name()));
-        }
+        flight.errors.push(&bytes, files, name);
         if live {
             let (stream, bytes) = (Stream::Stderr, bytes.into());
             self.notices.push(Notice::Output { node, stream, bytes });

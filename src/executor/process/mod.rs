@@ -18,7 +18,7 @@ use crate::executor::pool::{Attempt, Executor, Id};
 use crate::executor::process::dispatch::Dispatch;
 pub(super) use crate::executor::process::line::Rules;
 use crate::executor::process::proxy::Proxy;
-use crate::work::Stop;
+use crate::work::{Notice, Stop};
 
 /// A pool of worker processes that make calls. Each has a thread here that speaks for it, started
 /// with it when it is first needed.
@@ -62,7 +62,11 @@ impl ProcessPool {
         let bell = self.dispatch.lock().add_slot()?;
         let proxy = Proxy::new(Arc::clone(&self.dispatch), Arc::clone(&self.rules), slot, bell);
         let name = format!("{}-{}", self.dispatch.executor.name, slot + 1);
-        let thread = std::thread::Builder::new().name(name).spawn(move || proxy.run())?;
+        let will = self.dispatch.executor.notices.will(Notice::Collapsed { thread: name.clone() });
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let _will = will;
+            proxy.run();
+        })?;
         self.threads.push(thread);
         Ok(())
     }

@@ -54,9 +54,9 @@ pub(super) struct Process {
 impl Process {
     /// Starts the program in a process group of its own.
     pub(super) fn start(program: &WorkerProgram) -> io::Result<Self> {
-        let Worker { mut process, stdin, stdout, stderr } =
+        let Worker { mut process, end, stdin, stdout, stderr } =
             spawn_worker(&program.program, &program.args)?;
-        match prepare(&process, [&stdin, &stdout, &stderr]) {
+        match prepare(end, [&stdin, &stdout, &stderr]) {
             Ok(end) => Ok(Self {
                 worker: process,
                 input: Some(stdin),
@@ -88,11 +88,11 @@ impl Process {
     }
 }
 
-fn prepare(process: &supervise::Process, streams: [&OwnedFd; 3]) -> io::Result<OwnedFd> {
+fn prepare(end: Option<OwnedFd>, streams: [&OwnedFd; 3]) -> io::Result<OwnedFd> {
     for stream in streams {
         ioctl_fionbio(stream, true)?;
     }
-    process.end()
+    end.ok_or_else(|| io::Error::other("this system cannot tell when a process ends"))
 }
 
 /// How a worker ended; `None` if somebody else took its exit status.

@@ -66,6 +66,12 @@ impl Screen {
     /// If the file cannot be read; what could be read of it was passed on.
     pub(super) fn pass_captured(&mut self, stream: Stream, captured: &Captured) -> io::Result<()> {
         let Some(path) = &captured.path else {
+            if let Some(lost) = &captured.lost {
+                self.pass(stream, &lost.head);
+                let ends = (lost.head.len() + captured.kept.len()) as u64;
+                let bytes = captured.bytes.saturating_sub(ends);
+                self.say(&format!("[{bytes} bytes in between are lost]"));
+            }
             self.pass(stream, &captured.kept);
             return Ok(());
         };

@@ -1,1 +1,3 @@
 //! Promises about callbacks, webhooks, and hostile values.
+
+mod hooks;
