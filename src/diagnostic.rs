@@ -155,7 +155,10 @@ impl Diagnostic {
             None => group,
         };
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        renderer.decor_style(DecorStyle::Ascii).term_width(WIDTH).render(&[group])
+        let shown = renderer.decor_style(DecorStyle::Ascii).term_width(WIDTH).render(&[group]);
+        // In lines of the source the renderer replaces all that acts on a terminal, but for these.
+        let acts = |c| ('\u{80}'..='\u{9f}').contains(&c);
+        if shown.contains(acts) { shown.replace(acts, "\u{FFFD}") } else { shown }
     }
 
     /// Its places in the sources, each with its line. Places that are close share a snippet, so that

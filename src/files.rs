@@ -64,8 +64,11 @@ impl Files for Disk {
     }
 }
 
-/// Opens a regular file. A FIFO would be waited for, were it opened like one.
-fn open(path: &Path) -> io::Result<File> {
+/// Opens a regular file. What is none is an error: a FIFO would be waited for, were it opened like one.
+///
+/// # Errors
+/// If there is no such file, or it cannot be read.
+pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let data = file.metadata()?;
     if data.is_dir() {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::graph::Graph;
-use crate::guard::Containment;
+use crate::guard::{Containment, Leftover};
 use crate::id::{NodeId, TaskId};
 use crate::outcome::{Captured, Cause, Failure, Return, State};
 use crate::time::Time;
@@ -45,6 +45,8 @@ pub struct Detail {
     pub exit_code: Option<i32>,
     /// The signal that ended the last attempt, if it was a child that a signal ended.
     pub signal: Option<i32>,
+    /// Whether something that the last attempt had started held its output open after its end.
+    pub leaked: bool,
     /// What the last attempt wrote to its standard output.
     pub stdout: Captured,
     /// What the last attempt wrote to its standard error.
@@ -145,6 +147,8 @@ pub struct Ledger {
     pub errors: Vec<String>,
     /// What made sure that no process of the run outlives it.
     pub containment: Containment,
+    /// The processes that tasks had left behind when all else had ended, and that were ended then.
+    pub left_behind: Vec<Leftover>,
     /// When the last future and callback had ended.
     pub finished: Time,
 }
@@ -165,6 +169,7 @@ impl Ledger {
             interrupted: None,
             errors: Vec::new(),
             containment: Containment::default(),
+            left_behind: Vec::new(),
             finished: Time::ZERO,
         }
     }

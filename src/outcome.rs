@@ -103,6 +103,8 @@ pub enum FailureKind {
     Exit,
     /// A child was ended by a signal that jobrun did not send.
     Signal,
+    /// A child, or a part of it, was killed for want of memory.
+    Oom,
     /// It ran longer than its timeout.
     Timeout,
     /// A function returned an error.
@@ -117,15 +119,18 @@ pub enum FailureKind {
     Template,
     /// Its output could not be turned into a result.
     Result,
+    /// A child left processes that held its output open, where that is a failure.
+    Leak,
     /// Its executor broke: the initializer failed, or `on_worker_death = "break"`.
     BrokenExecutor,
 }
 
 impl FailureKind {
     /// All kinds, in the order of the manual.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Exit,
         Self::Signal,
+        Self::Oom,
         Self::Timeout,
         Self::Call,
         Self::Panic,
@@ -133,6 +138,7 @@ impl FailureKind {
         Self::WorkerDeath,
         Self::Template,
         Self::Result,
+        Self::Leak,
         Self::BrokenExecutor,
     ];
 
@@ -141,6 +147,7 @@ impl FailureKind {
         match self {
             Self::Exit => "exit",
             Self::Signal => "signal",
+            Self::Oom => "oom",
             Self::Timeout => "timeout",
             Self::Call => "call",
             Self::Panic => "panic",
@@ -148,6 +155,7 @@ impl FailureKind {
             Self::WorkerDeath => "worker_death",
             Self::Template => "template",
             Self::Result => "result",
+            Self::Leak => "leak",
             Self::BrokenExecutor => "broken_executor",
         }
     }

@@ -15,6 +15,7 @@ use serde::ser::Serializer;
 
 use crate::exit::Exit;
 use crate::graph::{self, Amount, OnReturn, ReturnWhen};
+use crate::guard::Leftover;
 use crate::id::{NodeId, TaskId};
 use crate::job::{Job, Origin, Place, Trigger};
 use crate::ledger::{CallbackRecord, Ledger, Record};
@@ -145,6 +146,8 @@ pub struct Head<'a> {
     #[schemars(extend("enum" = ["succeeded", "failed", "timed_out", "interrupted", "error"]))]
     outcome: &'static str,
     exit_code: u8,
+    /// What jobrun itself could not do; the exit code is 4 then.
+    errors: &'a [String],
     wait: Wait<'a>,
 }
 
@@ -244,6 +247,8 @@ pub struct FutureShape<'a> {
     cause: Option<CauseShape<'a>>,
     exit_code: Option<i32>,
     signal: Option<i32>,
+    /// Whether something that its last attempt had started held its output open after its end.
+    leaked: bool,
     /// The tasks it is after.
     after: Vec<Cow<'a, str>>,
     /// When its last attempt started; null if it never ran.
@@ -339,6 +344,17 @@ pub struct CallbackShape<'a> {
     elapsed: f64,
 }
 
+/// A process that was left behind.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Leftover")]
+pub struct LeftoverShape<'a> {
+    pid: u32,
+    /// Its program and arguments; of long ones the beginning.
+    command: &'a str,
+    /// The future that started it, where its environment says so.
+    future: Option<&'a str>,
+}
+
 /// The head of the run's report.
 pub fn head<'a>(run: &RunView<'a>) -> Head<'a> {
     let exit = Exit::of(&run.job.graph, run.ledger);
@@ -358,6 +374,7 @@ pub fn head<'a>(run: &RunView<'a>) -> Head<'a> {
         paused: seconds(paused),
         outcome: exit.word(),
         exit_code: exit.code(),
+        errors: &run.ledger.errors,
         wait: wait(run),
     }
 }
@@ -409,6 +426,7 @@ pub fn future<'a>(run: &RunView<'a>, node: NodeId) -> FutureShape<'a> {
         cause: record.cause().map(|of| cause(run, of)),
         exit_code: detail.and_then(|detail| detail.exit_code),
         signal: detail.and_then(|detail| detail.signal),
+        leaked: detail.is_some_and(|detail| detail.leaked),
         after: task.before().map(|&before| run.task_name(before)).collect(),
         started: (record.attempts > 0).then(|| record.started.seconds()),
         elapsed: if record.state.is_done() { seconds(record.elapsed()) } else { 0.0 },
@@ -433,6 +451,12 @@ pub fn callback<'a>(run: &RunView<'a>, record: &'a CallbackRecord) -> CallbackSh
         error: record.error.as_deref(),
         elapsed: seconds(record.elapsed),
     }
+}
+
+/// A process that was left behind.
+pub fn leftover(leftover: &Leftover) -> LeftoverShape<'_> {
+    let Leftover { pid, command, future } = leftover;
+    LeftoverShape { pid: *pid, command, future: future.as_deref() }
 }
 
 /// The name of the file of a place that is not in the manifest itself.

@@ -63,6 +63,27 @@ pub struct Command {
     pub ok_exit: Arc<[i32]>,
     /// What becomes of its standard output.
     pub result: ResultKind,
+    /// What becomes of the processes that it leaves.
+    pub leak: Leak,
+    /// What it is held to; nothing if `None`.
+    pub limits: Option<Arc<Limits>>,
+}
+
+/// What a child is held to, and all that it starts: nothing that is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// So many bytes of memory.
+    pub memory: Option<u64>,
+    /// So much time of processors.
+    pub cpu_time: Option<Duration>,
+    /// So many open files.
+    pub open_files: Option<u32>,
+    /// So many processes and threads at once.
+    pub processes: Option<u32>,
+    /// No file that it writes gets larger than so many bytes.
+    pub file_size: Option<u64>,
+    /// So much is added to its niceness.
+    pub nice: i32,
 }
 
 /// What a child leaves as its future's result.
@@ -80,6 +101,18 @@ pub enum ResultKind {
     Json,
     /// Nothing.
     None,
+}
+
+/// What becomes of the processes that a child has started and that have not ended when it has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leak {
+    /// They live on until the run ends, and that is told if they hold the child's output open.
+    #[default]
+    Warn,
+    /// They are killed, and the child has failed if they held its output open.
+    Fail,
+    /// They are killed.
+    Kill,
 }
 
 /// What a callback does, with every template rendered.
@@ -235,6 +268,8 @@ pub struct ChildDone {
     pub exit_code: Option<i32>,
     /// The signal, if one ended it.
     pub signal: Option<i32>,
+    /// Whether something that it had started held its output open after its end.
+    pub leaked: bool,
     /// Its standard output.
     pub stdout: Captured,
     /// Its standard error.

@@ -322,6 +322,8 @@ impl<'a> Binder<'a> {
             stdin: stdin.transpose()?.map(String::into_bytes),
             ok_exit: Arc::clone(&spec.ok_exit),
             result: spec.result,
+            leak: spec.leak,
+            limits: spec.limits.clone(),
         })
     }
 

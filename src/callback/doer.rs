@@ -28,7 +28,6 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Doer {
     sender: Sender<Notice>,
     functions: Functions,
-    run_id: String,
     dir: PathBuf,
     masker: Masker,
     hosts: Hosts,
@@ -37,15 +36,10 @@ pub(super) struct Doer {
 }
 
 impl Doer {
-    pub(super) fn new(
-        sender: Sender<Notice>,
-        functions: Functions,
-        run_id: &str,
-        dir: &Path,
-    ) -> Self {
-        let (run_id, dir) = (run_id.to_owned(), dir.to_owned());
+    pub(super) fn new(sender: Sender<Notice>, functions: Functions, dir: &Path) -> Self {
+        let dir = dir.to_owned();
         let (masker, hosts) = (Masker::none(), Hosts::default());
-        Self { sender, functions, run_id, dir, masker, hosts, children: None }
+        Self { sender, functions, dir, masker, hosts, children: None }
     }
 
     /// Covers secrets in files and errors.
@@ -96,11 +90,11 @@ impl Doer {
     }
 
     fn run(&mut self, key: u64, name: &str, mut command: Command, timeout: Duration) {
-        // What it prints is of interest only if it fails.
+        // What it prints is of interest only if it fails, and then the end of it alone.
         command.result = ResultKind::None;
         let children = self.children.get_or_insert_with(|| {
             let (sender, masker) = (self.sender.clone(), self.masker.clone());
-            let files = RunDir::new(&self.run_id).masked(masker.clone());
+            let files = RunDir::nowhere().masked(masker.clone());
             Children::new(Clock::start(), files, Arc::new(Sink { sender, masker }))
         });
         children.start(Request {

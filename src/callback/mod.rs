@@ -74,7 +74,7 @@ impl<'a> Callbacks<'a> {
             job,
             queue: Queue::new(job, at_once),
             trace: Trace::from_env(None, &run_id),
-            doer: Doer::new(sender, functions.clone(), &run_id, &job.origin.dir),
+            doer: Doer::new(sender, functions.clone(), &job.origin.dir),
             binder,
             parent: tracing::Span::none(),
             spans: HashMap::new(),

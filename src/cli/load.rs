@@ -10,7 +10,7 @@ use crate::cli::args::Changes;
 use crate::compile::{self, Environment};
 use crate::diagnostic::{Diagnostic, Source, utf8};
 use crate::exit::Exit;
-use crate::files::Disk;
+use crate::files::{self, Disk};
 use crate::functions::Functions;
 use crate::graph::ReturnWhen;
 use crate::job::Job;
@@ -78,14 +78,7 @@ impl Target {
         let bytes = if self.file == Path::new("-") {
             read_bounded(io::stdin().lock())
         } else {
-            // A FIFO or a device could block for ever, or never end.
-            match std::fs::metadata(&self.file) {
-                Ok(data) if !data.is_file() => {
-                    return Err(unreadable(format!("{shown} is not a file")));
-                }
-                Ok(_) => std::fs::File::open(&self.file).and_then(read_bounded),
-                Err(error) => Err(error),
-            }
+            files::open(&self.file).and_then(read_bounded)
         };
         let bytes = bytes.map_err(|error| unreadable(format!("cannot read {shown}: {error}")))?;
         Ok(Source::new(shown, utf8(bytes)?))

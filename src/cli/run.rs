@@ -1,9 +1,10 @@
 //! `jobrun MANIFEST`: runs a job, shows it, and writes down what became of it.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{mem, process};
+use std::{mem, panic, process, thread};
 
 use tracing_subscriber::EnvFilter;
 
@@ -20,9 +21,9 @@ use crate::mask::Masker;
 use crate::report::console::{self, Console};
 use crate::report::events::Events;
 use crate::report::log::Stderr;
-use crate::report::{AtEnd, Format, json};
+use crate::report::{AtEnd, Format};
+use crate::run::Runner;
 use crate::run::secrets::Secrets;
-use crate::run::{Finished, Runner};
 use crate::time;
 use crate::work::Notice;
 
@@ -60,11 +61,15 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
             let color = colored(options.color);
             let of_run = Environment::of_run(std::env::vars_os());
             let job = Arc::new(load::job(target, &options.changes, color, functions, of_run)?);
-            let runner =
-                Runner::new(&job).functions(functions.clone()).inbox(inbox).allow_hosts(hosts);
+            let runner = Runner::new(&job)
+                .functions(functions.clone())
+                .inbox(inbox)
+                .alone()
+                .allow_hosts(hosts);
             announce(runner.secrets());
             let masker = runner.secrets().masker().clone();
             log(options, &masker);
+            cover_panics(&masker);
             let code = carry_out(runner, &job, reports, options);
             let code = code.map_err(|problem| problem.covered(&masker));
             if guarded {
@@ -87,41 +92,39 @@ fn carry_out(
     for (word, path) in &job.reports {
         reports.extend(Format::parse(word).map(|format| (format, path.clone())));
     }
-    // The JSON report is written last, so that it knows of the others' failures.
-    reports.sort_by_key(|(format, _)| *format == Format::Json);
+    let (json, others): (Vec<_>, Vec<_>) =
+        reports.into_iter().partition(|(format, _)| *format == Format::Json);
     let is_stdout = |path: &Path| path == Path::new("-");
     let stdout_is_taken = options.results
         || options.events.as_deref().is_some_and(is_stdout)
-        || reports.iter().any(|(_, path)| is_stdout(path));
+        || json.iter().chain(&others).any(|(_, path)| is_stdout(path));
 
+    // What is written at the end comes in such an order that the last event knows of most failures to
+    // write, and the JSON report of all others'.
     runner = runner.observer(Console::new(console_options(options, stdout_is_taken)));
+    for (format, path) in &others {
+        runner = runner.observer(AtEnd::new(*format, path));
+    }
+    if options.results {
+        runner = runner.observer(AtEnd::results());
+    }
     if let Some(path) = &options.events {
         let events = Events::create(path)
             .map_err(|error| Problem::Work(format!("cannot write events: {error}")))?;
         runner = runner.observer(events);
     }
-    for (format, path) in &reports {
+    for (format, path) in &json {
         runner = runner.observer(AtEnd::new(*format, path));
     }
     let finished = runner.run().map_err(|error| Problem::Work(format!("cannot start: {error}")))?;
-    let code = conclude(&finished, options);
-    // Nobody needs it any more, and a large job is a great many values.
-    mem::forget(finished);
-    code
-}
-
-/// What is said after the reports were written.
-fn conclude(finished: &Finished, options: &RunOptions) -> Result<u8, Problem> {
+    // Those who were told first do not know of what failed after them.
     for error in &finished.ledger.errors {
         tell(&format!("error: {error}"));
     }
-    if options.results {
-        let mut stdout = io::stdout().lock();
-        json::write_results(&mut stdout, &finished.view())
-            .and_then(|()| stdout.flush())
-            .map_err(|error| Problem::output(&error))?;
-    }
-    Ok(finished.exit.code())
+    let code = finished.exit.code();
+    // Nobody needs it any more, and a large job is a great many values.
+    mem::forget(finished);
+    Ok(code)
 }
 
 fn console_options(options: &RunOptions, stdout_is_taken: bool) -> console::Options {
@@ -187,6 +190,23 @@ fn log(options: &RunOptions, masker: &Masker) {
         Some(LogFormat::Json) => subscriber.json().try_init(),
         _ => subscriber.try_init(),
     };
+}
+
+/// A function that panics says why at once, in words of the standard library, which knows no secret.
+fn cover_panics(masker: &Masker) {
+    if masker.is_none() {
+        return;
+    }
+    let masker = masker.clone();
+    panic::set_hook(Box::new(move |panic| {
+        let name = thread::current().name().unwrap_or("<unnamed>").to_owned();
+        let trace = Backtrace::capture();
+        let trace = match trace.status() {
+            BacktraceStatus::Captured => format!("\nstack backtrace:\n{trace}"),
+            _ => String::new(),
+        };
+        tell(&masker.text(&format!("thread '{name}' {panic}{trace}")));
+    }));
 }
 
 /// Hosts that may be posted to; a variable that is empty names none.

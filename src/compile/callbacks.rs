@@ -10,7 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::id::TaskId;
 use crate::job::{Action, Callback, CallbackAction, CommandSpec, Trigger};
 use crate::manifest::{self, CALL_KEYS, Post, Program, Spanned};
-use crate::work::ResultKind;
+use crate::work::{Leak, ResultKind};
 
 /// How long a callback may take where nothing else is said.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -248,6 +248,8 @@ fn command(context: &mut Context<'_>, run: &Spanned<Program>) -> Option<CommandS
         stdin: None,
         ok_exit: actions::usual_exit(),
         result: ResultKind::None,
+        leak: Leak::Kill,
+        limits: None,
     })
 }
 

@@ -4,6 +4,7 @@
 //! goes on as well as it can after a fault, and says nothing about what only follows from one.
 
 mod actions;
+mod bounds;
 mod callbacks;
 mod compose;
 mod context;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compile::actions::{self, Arguments};
+use crate::compile::bounds;
 use crate::compile::context::Context;
 use crate::compile::flow;
 use crate::compile::items;
@@ -278,6 +279,9 @@ impl<'a> View<'a> {
             ("stdin", task.stdin.as_deref().map(Spanned::entry)),
             ("ok_exit", task.ok_exit.as_deref().map(Spanned::entry)),
             ("result", task.result.as_deref().map(Spanned::entry)),
+            ("leak", task.leak.as_deref().map(Spanned::entry)),
+            ("limits", task.limits.as_deref().map(Spanned::entry)),
+            ("nice", task.nice.as_deref().map(Spanned::entry)),
         ];
         let call_only = [
             ("args", task.args.as_deref().map(Spanned::entry)),
@@ -469,6 +473,8 @@ impl<'a> View<'a> {
             stdin: stdin.flatten(),
             ok_exit: ok_exit.unwrap_or_else(|| Arc::clone(usual_exit)),
             result: pick!(self, result).map(|kind| kind.value).unwrap_or_default(),
+            leak: pick!(self, leak).map(|leak| leak.value).unwrap_or_default(),
+            limits: bounds::compile(context, pick!(self, limits), pick!(self, nice)),
         })
     }
 }

@@ -140,7 +140,7 @@ impl Office {
             ChildEvent::Ended(end) => {
                 let Attempt { number: attempt, worker, .. } = self.leave(key)?;
                 let outcome = end.outcome();
-                let child = Some(Box::new(end.child));
+                let child = Some(end.child);
                 let (started, ended) = (end.started, end.ended);
                 let done = Done { node, attempt, worker, started, ended, outcome, child };
                 // While enough others wait for a worker, the driver need not hear of it at once.

@@ -1,8 +1,9 @@
 //! The backend of a real run: the clock, the executors of this machine, the channel. Knows nothing
 //! of when what should start.
 
+use std::mem;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::executor::Backend;
@@ -14,7 +15,7 @@ use crate::executor::thread::ThreadPool;
 use crate::executor::workers::Workers;
 use crate::functions::Functions;
 use crate::graph::ExecutorKind;
-use crate::guard::{self, Containment};
+use crate::guard::{self, Containment, Remains};
 use crate::id::{ExecutorId, NodeId};
 use crate::inbox::{Inbox, Sender};
 use crate::job::Job;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub files: RunDir,
     /// The program that worker processes run.
     pub worker: WorkerProgram,
+    /// Whether the run is all that this process does.
+    pub alone: bool,
 }
 
 /// The executors of this machine. Dropping it stops what runs: children and worker processes are
@@ -58,6 +61,8 @@ pub struct Local {
     /// What is to be stopped, in the order in which that was said.
     stops: Vec<(NodeId, u32, Stop)>,
     inbox: Inbox<Notice>,
+    /// Whatever is below this process when the pools are gone, or what of it has the run's mark.
+    remains: Remains,
     /// The last field, so that nothing runs any more when its tokens go back.
     admission: Admission,
 }
@@ -86,6 +91,11 @@ impl Local {
         let admission = Admission::new(&settings.job, notices.clone());
         let pool = |id| Pool::new(id, &settings, &names, &notices, admission.heirloom(id));
         Self {
+            remains: if settings.alone {
+                Remains::all()
+            } else {
+                Remains::of_run(settings.run_id.clone())
+            },
             clock: settings.clock,
             now: settings.clock.now(),
             pools: ids.map(pool).collect(),
@@ -195,6 +205,12 @@ impl Backend for Local {
     fn peak_running(&self, executor: ExecutorId) -> u32 {
         self.pools[executor.index()].workers.peak()
     }
+
+    fn close(&mut self) -> Remains {
+        self.carry_out_stops();
+        self.pools.clear();
+        mem::replace(&mut self.remains, Remains::none())
+    }
 }
 
 impl Local {
@@ -278,6 +294,7 @@ impl Pool {
                     run_id: settings.run_id.clone(),
                     max_tasks: setup.max_tasks_per_child,
                     files: settings.files.clone(),
+                    oom: OnceLock::new(),
                 };
                 Calls::Process(ProcessPool::new(executor, rules))
             }

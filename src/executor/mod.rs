@@ -14,7 +14,7 @@ mod workers;
 
 use std::time::Duration;
 
-use crate::guard::Containment;
+use crate::guard::{Containment, Remains};
 use crate::id::{ExecutorId, NodeId};
 use crate::time::Time;
 use crate::work::{Notice, Start, Stop};
@@ -70,4 +70,10 @@ pub trait Backend {
 
     /// The most attempts that ran at once on an executor so far.
     fn peak_running(&self, executor: ExecutorId) -> u32;
+
+    /// Ends all executors, when no attempt is left: worker processes are gone when this returns. What it
+    /// gives is what tasks have left behind. Only [`next`](Self::next) is asked after this.
+    fn close(&mut self) -> Remains {
+        Remains::none()
+    }
 }

@@ -14,10 +14,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
-use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd, write};
 use rustix::process::{
-    Pid, Signal, WaitOptions, chdir, getpid, getppid, set_parent_process_death_signal, setpgid,
-    setrlimit, waitpid,
+    Pid, Signal, WaitOptions, chdir, getpid, getppid, nice, set_parent_process_death_signal,
+    setpgid, setrlimit, waitpid,
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
@@ -147,6 +147,9 @@ fn become_program(plan: &Plan<'_>) -> Result<Infallible, (Step, Errno)> {
     for (place, limit) in plan.image.limits.iter().enumerate() {
         let result = match *limit {
             Limit::Resource(resource, limit) => setrlimit(resource, limit),
+            Limit::Nice(more) => nice(more).map(drop),
+            // 0 stands for whoever writes it.
+            Limit::Join(members) => write(members, b"0").map(drop),
         };
         result.map_err(at(Step::Limit(place)))?;
     }

@@ -26,14 +26,18 @@ pub struct Image<'a> {
     /// exec. None of them is a standard stream.
     pub inherits: &'a [OwnedFd],
     /// What it may not exceed, in the order in which it is applied.
-    pub limits: &'a [Limit],
+    pub limits: &'a [Limit<'a>],
 }
 
 /// Something that holds for a process from before it is a program, and for all that it starts.
 #[derive(Clone, Copy, Debug)]
-pub enum Limit {
+pub enum Limit<'a> {
     /// A resource that the system counts for each process.
     Resource(Resource, Rlimit),
+    /// So much is added to its niceness.
+    Nice(i32),
+    /// It joins the cgroup whose open `cgroup.procs` this is.
+    Join(BorrowedFd<'a>),
 }
 
 /// Strings as the system takes them: one after the other, each ended by a NUL byte.

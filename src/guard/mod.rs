@@ -25,6 +25,7 @@ mod descriptors;
 mod image;
 mod keeper;
 mod relay;
+mod remains;
 mod runner;
 mod signals;
 mod spawn;
@@ -45,6 +46,7 @@ use rustix::process::{
 
 pub use descriptors::separate;
 pub use image::{Image, Limit, Refused, Step, Strings};
+pub use remains::{Leftover, Remains};
 pub use runner::{Containment, Runner, Told};
 pub use signals::{describe_signal, signal_name};
 pub use spawn::spawn;
@@ -239,7 +241,7 @@ fn end_gently(arrivals: &mut Arrivals, spared: Option<Pid>) {
     if tree::reap() == Left::Nothing {
         return;
     }
-    tree::terminate_all(spared);
+    tree::terminate(tree::descendants(spared));
     let deadline = Instant::now() + LEFTOVER_GRACE;
     while tree::reap() == Left::Something {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -183,7 +183,7 @@ impl Signals {
         if pause {
             tell(Told::Pause);
             let held = spawn::hold();
-            tree::freeze(None);
+            tree::freeze(|| tree::descendants(None));
             let meanwhile = self.arrivals.look();
             // Without a guard, who lets it go on too early would not be heard any more.
             if !meanwhile.go_on {

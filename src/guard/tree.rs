@@ -22,8 +22,8 @@ pub(crate) fn kill_all(spared: Option<Pid>) -> usize {
         if reap() == Left::Nothing {
             return 0;
         }
-        let tree = freeze(spared);
-        let killed = tree.iter().filter(|pid| send(**pid, Signal::KILL, &tree)).count();
+        let tree = freeze(|| descendants(spared));
+        let killed = send_all(&tree, Signal::KILL);
         match reap() {
             Left::Nothing => return 0,
             Left::Something if killed == 0 => return tree.len().max(1),
@@ -33,15 +33,17 @@ pub(crate) fn kill_all(spared: Option<Pid>) -> usize {
     }
 }
 
-/// Sends SIGTERM to all processes below this one but for the one that is spared, and lets those that are
-/// stopped go on to see it.
-pub(crate) fn terminate_all(spared: Option<Pid>) {
-    let tree = HashSet::from_iter(descendants(spared));
-    for pid in &tree {
-        // One that has ended meanwhile needs no signal.
-        send(*pid, Signal::TERM, &tree);
-        send(*pid, Signal::CONT, &tree);
-    }
+/// Sends SIGTERM to these processes below this one, and lets those that are stopped go on to see it.
+pub(crate) fn terminate(processes: Vec<Pid>) {
+    let tree = HashSet::from_iter(processes);
+    send_all(&tree, Signal::TERM);
+    send_all(&tree, Signal::CONT);
+}
+
+/// Sends a signal to all these processes below this one; gives how many got it. Those that have ended
+/// since need none.
+pub(crate) fn send_all(tree: &HashSet<Pid>, signal: Signal) -> usize {
+    tree.iter().filter(|pid| send(**pid, signal, tree)).count()
 }
 
 /// Sends a signal to a process that was seen in this tree; gives whether it got it. It may have ended
@@ -109,12 +111,12 @@ pub(crate) fn is_stopped(child: Pid) -> bool {
     matches!(waitid(WaitId::Pid(child), options), Ok(Some(_)))
 }
 
-/// Stops all processes below this one and returns them.
-pub(crate) fn freeze(spared: Option<Pid>) -> HashSet<Pid> {
+/// Stops all that `list` gives, until it gives nothing new, and returns them.
+pub(crate) fn freeze(list: impl Fn() -> Vec<Pid>) -> HashSet<Pid> {
     let mut seen = HashSet::new();
     loop {
         let before = seen.len();
-        for pid in descendants(spared) {
+        for pid in list() {
             if seen.insert(pid) {
                 // One that cannot be stopped is tried again with SIGKILL.
                 send(pid, Signal::STOP, &seen);
@@ -128,7 +130,7 @@ pub(crate) fn freeze(spared: Option<Pid>) -> HashSet<Pid> {
 
 /// All processes below this one but for the one that is spared, parents before their children, as far as
 /// `/proc` tells.
-fn descendants(spared: Option<Pid>) -> Vec<Pid> {
+pub(crate) fn descendants(spared: Option<Pid>) -> Vec<Pid> {
     let children = Children::look();
     let mut found: Vec<Pid> = children.of(getpid());
     found.retain(|pid| Some(*pid) != spared);
@@ -189,10 +191,34 @@ fn numbered(folder: &str) -> io::Result<Vec<Pid>> {
 }
 
 fn parent_of(pid: Pid) -> Option<Pid> {
+    fields(pid)?.get(1).and_then(|parent| to_pid(parent))
+}
+
+/// Whether a process is there, and neither has ended nor is about to because it was killed.
+pub(crate) fn is_alive(pid: Pid) -> bool {
+    const IS_EXITING: u64 = 4;
+    let Some(fields) = fields(pid) else { return false };
+    let ends = fields.get(6).and_then(|flags| flags.parse().ok()).unwrap_or(0_u64) & IS_EXITING;
+    ends == 0 && !["Z", "X"].contains(&&*fields[0]) && !is_killed(pid)
+}
+
+/// Whether SIGKILL waits for a process to notice it.
+fn is_killed(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid()));
+    let killed = |line: &str| {
+        let pending = line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:"));
+        let pending = pending.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+        pending.unwrap_or(0) & 1 << (libc::SIGKILL - 1) != 0
+    };
+    status.unwrap_or_default().lines().any(killed)
+}
+
+/// What `/proc` says of a process: its state, its parent, and so on.
+fn fields(pid: Pid) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
     // `PID (NAME) STATE PARENT …`, where NAME may hold anything, parentheses included.
     let (_, rest) = stat.rsplit_once(')')?;
-    to_pid(rest.split_ascii_whitespace().nth(1)?)
+    Some(rest.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
 fn to_pid(text: &str) -> Option<Pid> {

@@ -12,7 +12,7 @@ use crate::id::{ExecutorId, NodeId, TaskId};
 use crate::ledger::Ledger;
 use crate::template::{JOB, Template};
 use crate::value::Value;
-use crate::work::ResultKind;
+use crate::work::{Leak, Limits, ResultKind};
 
 pub use matrix::{Matrix, product};
 
@@ -181,6 +181,10 @@ pub struct CommandSpec {
     pub ok_exit: Arc<[i32]>,
     /// What becomes of its standard output.
     pub result: ResultKind,
+    /// What becomes of the processes that it leaves.
+    pub leak: Leak,
+    /// What it is held to; nothing if `None`.
+    pub limits: Option<Arc<Limits>>,
 }
 
 /// What a child process executes.

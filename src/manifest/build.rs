@@ -5,38 +5,37 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::graph::{ExecutorKind, OnReturn, OnWorkerDeath, ReturnWhen, When};
+use crate::manifest::limits::{Limits, Nice};
 use crate::manifest::place::{Entries, Given, Items, Spanned};
 use crate::manifest::sources::{MapSource, Matrix};
 use crate::manifest::tables::{
-    Callback, Defaults, Executor, Initializer, Manifest, Post, Report, Retry, Task, Wait,
+    Callback, Defaults, Executor, Initializer, Manifest, Report, Retry, Task, Wait,
 };
 use crate::manifest::values::{
     Bytes, Condition, ExitCode, Factor, Limit, OneOrMany, Program, Quantity, Scalar,
 };
-use crate::manifest::words::On;
-use crate::outcome::FailureKind;
 use crate::value::Value;
-use crate::work::ResultKind;
+use crate::work::{Leak, ResultKind};
 
 #[expect(clippy::unnecessary_wraps, reason = "it makes the value of a key, which may be absent")]
-fn given<T>(value: impl Into<T>) -> Given<T> {
+pub(super) fn given<T>(value: impl Into<T>) -> Given<T> {
     Some(Box::new(Spanned::from(value.into())))
 }
 
-fn items<T, U: Into<T>>(values: impl IntoIterator<Item = U>) -> Items<T> {
+pub(super) fn items<T, U: Into<T>>(values: impl IntoIterator<Item = U>) -> Items<T> {
     values.into_iter().map(|value| Spanned::from(value.into())).collect()
 }
 
-fn entry<T>(table: &mut Given<Entries<T>>, name: impl Into<String>, value: T) {
+pub(super) fn entry<T>(table: &mut Given<Entries<T>>, name: impl Into<String>, value: T) {
     table.get_or_insert_default().value.push(name, value);
 }
 
-fn limit(duration: Duration) -> Given<Limit> {
+pub(super) fn limit(duration: Duration) -> Given<Limit> {
     given(Limit(Some(duration)))
 }
 
 /// A program and its arguments.
-fn argv<S: Into<String>>(words: impl IntoIterator<Item = S>) -> Given<Program> {
+pub(super) fn argv<S: Into<String>>(words: impl IntoIterator<Item = S>) -> Given<Program> {
     given(Program::Argv(items(words)))
 }
 
@@ -469,6 +468,27 @@ impl Task {
         self
     }
 
+    /// What becomes of processes that the command leaves.
+    #[must_use]
+    pub fn leak(mut self, leak: Leak) -> Self {
+        self.leak = given(leak);
+        self
+    }
+
+    /// What its command may use.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = given(limits);
+        self
+    }
+
+    /// So much is added to the niceness of its command, -20 to 19.
+    #[must_use]
+    pub fn nice(mut self, nice: i32) -> Self {
+        self.nice = given(Nice(nice));
+        self
+    }
+
     /// The wait of a group.
     #[must_use]
     pub fn wait(mut self, wait: Wait) -> Self {
@@ -495,118 +515,5 @@ impl Task {
     pub fn callback(mut self, callback: Callback) -> Self {
         self.callback.push(callback.into());
         self
-    }
-}
-
-impl Retry {
-    /// So many more attempts, at once.
-    pub fn new(count: u32) -> Self {
-        Self { count: given(count), ..Self::default() }
-    }
-
-    /// The pause before the second attempt.
-    #[must_use]
-    pub fn delay(mut self, delay: Duration) -> Self {
-        self.delay = limit(delay);
-        self
-    }
-
-    /// What each pause is multiplied by to give the next; above 0.
-    #[must_use]
-    pub fn backoff(mut self, factor: f64) -> Self {
-        self.backoff = given(Factor(factor));
-        self
-    }
-
-    /// No pause is longer.
-    #[must_use]
-    pub fn max_delay(mut self, delay: Duration) -> Self {
-        self.max_delay = limit(delay);
-        self
-    }
-
-    /// A pause is drawn from between its half and its whole.
-    #[must_use]
-    pub fn jitter(mut self) -> Self {
-        self.jitter = given(true);
-        self
-    }
-
-    /// Only these kinds of failure are tried again.
-    #[must_use]
-    pub fn on(mut self, kinds: impl IntoIterator<Item = FailureKind>) -> Self {
-        self.on = given(OneOrMany(items(kinds)));
-        self
-    }
-
-    /// Of failures by exit code, only these are tried again.
-    #[must_use]
-    pub fn on_exit(mut self, codes: impl IntoIterator<Item = u8>) -> Self {
-        self.on_exit = given(OneOrMany(items(codes.into_iter().map(ExitCode))));
-        self
-    }
-}
-
-impl From<u32> for Retry {
-    fn from(count: u32) -> Self {
-        Self::new(count)
-    }
-}
-
-impl Callback {
-    /// Writes a line to the log.
-    pub fn log(on: impl IntoIterator<Item = On>, line: impl Into<String>) -> Self {
-        Self { log: given(line), ..Self::on(on) }
-    }
-
-    /// Runs a program.
-    pub fn run<S: Into<String>>(
-        on: impl IntoIterator<Item = On>,
-        words: impl IntoIterator<Item = S>,
-    ) -> Self {
-        Self { run: argv(words), ..Self::on(on) }
-    }
-
-    /// Sends an HTTP POST.
-    pub fn post(on: impl IntoIterator<Item = On>, url: impl Into<String>) -> Self {
-        let post = Post { url: given(url), ..Post::default() };
-        Self { post: given(Box::new(post)), ..Self::on(on) }
-    }
-
-    /// Calls a registered function.
-    pub fn call(on: impl IntoIterator<Item = On>, function: impl Into<String>) -> Self {
-        Self { call: given(function), ..Self::on(on) }
-    }
-
-    /// The arguments of the call, by position. Strings may be templates.
-    #[must_use]
-    pub fn args<V: Into<Value>>(mut self, args: impl IntoIterator<Item = V>) -> Self {
-        self.args = given(items(args));
-        self
-    }
-
-    /// Adds an argument of the call, by name.
-    #[must_use]
-    pub fn arg(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        entry(&mut self.with, name, value.into());
-        self
-    }
-
-    /// Only for these tasks: names or globs.
-    #[must_use]
-    pub fn tasks<S: Into<String>>(mut self, tasks: impl IntoIterator<Item = S>) -> Self {
-        self.tasks = given(OneOrMany(items(tasks)));
-        self
-    }
-
-    /// How long it may take.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = limit(timeout);
-        self
-    }
-
-    fn on(on: impl IntoIterator<Item = On>) -> Self {
-        Self { on: given(OneOrMany(items(on))), ..Self::default() }
     }
 }

@@ -4,6 +4,8 @@
 //! and each with its place. What one key says is checked here; what keys say together, in `compile`.
 
 mod build;
+mod limits;
+mod parts;
 mod place;
 mod read;
 mod reader;
@@ -26,6 +28,7 @@ use toml::de::DeTable;
 use crate::diagnostic::{Diagnostic, Faults, Source};
 use crate::manifest::reader::Reader;
 
+pub use crate::manifest::limits::{Limits, Nice};
 pub use crate::manifest::place::{Entries, Given, Items, Span, Spanned};
 pub use crate::manifest::sources::{MapSource, Matrix};
 pub use crate::manifest::strings::place_of_part;

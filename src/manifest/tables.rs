@@ -11,6 +11,7 @@ use toml::de::DeValue;
 
 use crate::diagnostic::{Diagnostic, Source};
 use crate::graph::{ExecutorKind, OnReturn, OnWorkerDeath, ReturnWhen, When};
+use crate::manifest::limits::{Limits, Nice};
 use crate::manifest::place::{Entries, Given, Items};
 use crate::manifest::reader::{Info, Node, Read, Reader};
 use crate::manifest::sources::{MapSource, Matrix};
@@ -21,10 +22,11 @@ use crate::manifest::values::{
 use crate::manifest::words::On;
 use crate::outcome::FailureKind;
 use crate::value::Value;
-use crate::work::ResultKind;
+use crate::work::{Leak, ResultKind};
 
 /// Keys of a task that only suit `run`.
-const RUN_KEYS: [&str; 6] = ["cwd", "env", "shell", "stdin", "ok_exit", "result"];
+const RUN_KEYS: [&str; 9] =
+    ["cwd", "env", "shell", "stdin", "ok_exit", "result", "leak", "limits", "nice"];
 
 /// Keys of a task or a callback that only suit `call`.
 pub const CALL_KEYS: [&str; 2] = ["args", "with"];
@@ -191,6 +193,14 @@ table! {
         /// What the standard output of a command becomes: the result as text, as a list of lines,
         /// as JSON, or nothing.
         pub result: Given<ResultKind> = "json",
+        /// What becomes of processes that a command has started and that have not ended when it has.
+        /// `warn`: they live on until the run ends. `kill`: they are killed. `fail`: they are killed,
+        /// and it fails if they held its output open. Default: `warn`.
+        pub leak: Given<Leak> = "kill",
+        /// What a command, and all that it starts, may use.
+        pub limits: Given<Limits> = { "memory": "512MiB", "cpu_time": "10s" },
+        /// So much is added to the niceness of a command: above 0 others go first.
+        pub nice: Given<Nice> = 5,
         /// When a group returns: what is after it may start then.
         pub wait: Given<Box<Wait>> = { "return_when": "first_success" },
         /// The time one future is expected to take, for planning.
@@ -395,6 +405,11 @@ impl Custom for Task {
         ("working_dir", "cwd"),
         ("working_directory", "cwd"),
         ("time_limit", "timeout"),
+        ("limit", "limits"),
+        ("rlimits", "limits"),
+        ("ulimit", "limits"),
+        ("ulimits", "limits"),
+        ("niceness", "nice"),
         ("label", "tags"),
         ("labels", "tags"),
         ("resources", "uses"),
@@ -532,13 +547,14 @@ impl Custom for Report {
 }
 
 /// Where each table is, to say where a key belongs.
-pub(super) const PLACES: [(&Info, &str); 6] = [
+pub(super) const PLACES: [(&Info, &str); 7] = [
     (Manifest::INFO, "at the top of the manifest, above any header"),
     (Task::INFO, "in a task, below its `[[task]]`"),
     (Executor::INFO, "in `[executor]`"),
     (Wait::INFO, "in `[wait]`, or in the `wait` of a task"),
     (Callback::INFO, "in a `[[callback]]`"),
     (Retry::INFO, "in the `retry` of a task"),
+    (Limits::INFO, "in the `limits` of a task"),
 ];
 
 /// `[defaults]`: a task without a name and a place of its own.

@@ -8,7 +8,7 @@ use crate::graph::{ExecutorKind, OnReturn, OnWorkerDeath, When};
 use crate::manifest::read::{Words, text, word};
 use crate::manifest::reader::{Node, Read, Reader};
 use crate::outcome::FailureKind;
-use crate::work::ResultKind;
+use crate::work::{Leak, ResultKind};
 
 /// What a callback is called for: one of the words of the manual, for example `done`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,9 +90,15 @@ words! {
         "json" => Self::Json,
         "none" => Self::None,
     ];
+    Leak, "Leak", "a way to take processes that are left", [
+        "warn" => Self::Warn,
+        "fail" => Self::Fail,
+        "kill" => Self::Kill,
+    ];
     FailureKind, "FailureKind", "a kind of failure", [
         "exit" => Self::Exit,
         "signal" => Self::Signal,
+        "oom" => Self::Oom,
         "timeout" => Self::Timeout,
         "call" => Self::Call,
         "panic" => Self::Panic,
@@ -100,6 +106,7 @@ words! {
         "worker_death" => Self::WorkerDeath,
         "template" => Self::Template,
         "result" => Self::Result,
+        "leak" => Self::Leak,
         "broken_executor" => Self::BrokenExecutor,
     ];
     On, "On", "something that a callback can be called for", [

@@ -1,11 +1,11 @@
-//! The events of a run as newline-delimited JSON, one line an event, flushed as it happens. Knows
+//! The events of a run as newline-delimited JSON, one line an event, written as it happens. Knows
 //! nothing of what becomes of them.
 //!
 //! Every line has `seq` (from 0, without gaps), `t` (seconds since the start of the run) and
 //! `event`; the first line is `job_started` and names the version of this shape.
 
 use std::borrow::Cow;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::id::NodeId;
 use crate::measure::{self, Counts};
 use crate::report::Observer;
-use crate::report::target::Target;
+use crate::report::target::{Pieces, Target};
 use crate::shape::{self, CallbackShape, CauseShape, ErrorShape, GroupShape, Name, RunView, Text};
 use crate::value::Value;
 
@@ -24,7 +24,9 @@ pub const SCHEMA: &str = "jobrun.events/1";
 
 /// An observer that writes every event but output as a line.
 pub struct Events {
-    out: BufWriter<Box<dyn Write + Send>>,
+    out: Pieces,
+    /// The line being made.
+    line: Vec<u8>,
     seq: u64,
     /// Whether writing has failed. What came after a gap would be of no use.
     dead: bool,
@@ -36,18 +38,23 @@ impl Events {
     /// # Errors
     /// If it cannot be opened.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self::to(Target::new(path).open()?))
+        Ok(Self::with(Target::new(path).open()?))
     }
 
     /// Events to a writer.
     pub fn to(out: Box<dyn Write + Send>) -> Self {
-        Self { out: BufWriter::new(out), seq: 0, dead: false }
+        Self::with(Pieces::new(out))
+    }
+
+    fn with(out: Pieces) -> Self {
+        Self { out, line: Vec::new(), seq: 0, dead: false }
     }
 
     fn write(&mut self, line: &Line<'_>) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, line)?;
-        self.out.write_all(b"\n")?;
-        self.out.flush()
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, line)?;
+        self.line.push(b'\n');
+        self.out.push(&self.line)
     }
 }
 
@@ -60,7 +67,11 @@ impl Observer for Events {
         // The numbers of events that are written nowhere must not leave gaps.
         let line = Line { seq: self.seq, t: event.at.seconds(), body };
         self.seq += 1;
-        self.write(&line).map_err(|error| {
+        let written = self.write(&line).and_then(|()| match event.event {
+            Event::JobFinished => self.out.end(),
+            _ => Ok(()),
+        });
+        written.map_err(|error| {
             self.dead = true;
             io::Error::new(error.kind(), format!("the events could not be written: {error}"))
         })

@@ -12,7 +12,8 @@ use crate::guard::Containment;
 use crate::id::{NodeId, TaskId};
 use crate::measure::{self, Counts};
 use crate::shape::{
-    self, CallbackShape, ExecutorShape, FutureShape, GroupEnd, Head, Name, RunView, Text,
+    self, CallbackShape, ExecutorShape, FutureShape, GroupEnd, Head, LeftoverShape, Name, RunView,
+    Text,
 };
 use crate::value::Value;
 
@@ -64,6 +65,8 @@ struct Report<'a> {
     executors: Named<'a, ExecutorShape>,
     futures: Listed<'a, FutureShape<'a>>,
     callbacks: Listed<'a, CallbackShape<'a>>,
+    /// The processes that tasks had left behind when all else had ended, and that were ended then.
+    left_behind: Listed<'a, LeftoverShape<'a>>,
     /// The chain of futures that together ran longest.
     critical_path: Vec<Text<Name<'a>>>,
     /// The seconds that all futures together kept workers busy.
@@ -102,6 +105,9 @@ fn report<'a>(run: &RunView<'a>) -> Report<'a> {
         }),
         callbacks: Listed::new(run, |run| {
             Box::new(run.ledger.callbacks.iter().map(move |record| shape::callback(&run, record)))
+        }),
+        left_behind: Listed::new(run, |run| {
+            Box::new(run.ledger.left_behind.iter().map(shape::leftover))
         }),
         critical_path: path.into_iter().map(|node| Text(run.name(node))).collect(),
         work,

@@ -80,17 +80,28 @@ impl Format {
     }
 }
 
-/// An observer that writes a report when the run has ended.
+/// An observer that writes something when the run has ended.
 #[derive(Debug)]
 pub struct AtEnd {
-    format: Format,
+    what: What,
     target: target::Target,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Report(Format),
+    Results,
 }
 
 impl AtEnd {
     /// A report in `format`, to be written to `path`; `-` is standard output.
     pub fn new(format: Format, path: &Path) -> Self {
-        Self { format, target: target::Target::new(path) }
+        Self { what: What::Report(format), target: target::Target::new(path) }
+    }
+
+    /// The results, to be written to standard output.
+    pub fn results() -> Self {
+        Self { what: What::Results, target: target::Target::Stdout }
     }
 }
 
@@ -99,9 +110,16 @@ impl Observer for AtEnd {
         if !matches!(event.event, Event::JobFinished) {
             return Ok(());
         }
-        self.target.write(|out| self.format.write(out, run)).map_err(|error| {
-            let word = self.format.word();
-            io::Error::new(error.kind(), format!("the {word} report could not be written: {error}"))
+        let written = self.target.write(|out| match self.what {
+            What::Report(format) => format.write(out, run),
+            What::Results => json::write_results(out, run),
+        });
+        written.map_err(|error| {
+            let what = match self.what {
+                What::Report(format) => format!("the {} report", format.word()),
+                What::Results => "the results".to_owned(),
+            };
+            io::Error::new(error.kind(), format!("{what} could not be written: {error}"))
         })
     }
 }

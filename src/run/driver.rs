@@ -16,11 +16,11 @@ use crate::job::Job;
 use crate::ledger::{Attempt, CallbackRecord, JobReturn, Ledger};
 use crate::outcome::{Captured, Cause, Failure, FailureKind, Outcome, State};
 use crate::report::spans::Spans;
-use crate::run::Facts;
 use crate::run::audience::Audience;
 use crate::run::cover::Cover;
 use crate::run::pace::{Change, Pace};
 use crate::run::remarks::{self, Remark};
+use crate::run::{Facts, leftovers};
 use crate::schedule::{Action, Answer, End, Options, Schedule};
 use crate::shape::RunView;
 use crate::time::Time;
@@ -63,6 +63,8 @@ pub struct Driver<'a, B> {
     live: bool,
     /// When the driver last heard something. All that follows from it happens at that moment.
     now: Time,
+    /// Whether somebody asked twice for the run to end.
+    hurried: bool,
     seq: u64,
 }
 
@@ -100,6 +102,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             paces: job.graph.executors().iter().map(|it| Pace::new(it.max_workers)).collect(),
             broken: vec![None; job.graph.executors().len()],
             now: Time::ZERO,
+            hurried: false,
             seq: 0,
         }
     }
@@ -122,10 +125,28 @@ impl<'a, B: Backend> Driver<'a, B> {
         for (place, peak) in self.ledger.peak_running.iter_mut().enumerate() {
             *peak = self.backend.peak_running(ExecutorId(place as u32));
         }
+        self.end_leftovers();
         self.cover.rest_of_all().into_iter().for_each(|rest| self.emit(rest));
         self.emit(Event::JobFinished);
         self.spans.job_finished(&self.ledger);
         self.ledger
+    }
+
+    /// Before the reports are written, so that they can tell of it.
+    fn end_leftovers(&mut self) {
+        let remains = self.backend.close();
+        if remains.is_empty() {
+            return;
+        }
+        self.ledger.left_behind = leftovers::list(&remains, &self.facts.masker);
+        // All may have ended meanwhile.
+        if !self.ledger.left_behind.is_empty() {
+            let message = leftovers::warning(&self.ledger.left_behind);
+            self.emit(Event::Warning { message });
+            leftovers::end(&remains, &mut self.backend, self.hurried);
+            self.now = self.backend.now();
+            self.ledger.finished = self.now;
+        }
     }
 
     /// The loop: until the schedule is finished and no callback is left.
@@ -352,6 +373,7 @@ impl<'a, B: Backend> Driver<'a, B> {
         record.state = State::Pending;
         let detail = record.detail_mut();
         let failure = detail.failure.take();
+        detail.leaked = false;
         let timed_out = failure.as_ref().is_some_and(|it| it.kind == FailureKind::Timeout);
         detail.earlier.push(Attempt {
             worker,
@@ -454,6 +476,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             let detail = record.detail_mut();
             detail.exit_code = child.exit_code;
             detail.signal = child.signal;
+            detail.leaked = child.leaked;
             detail.stdout = child.stdout;
             detail.stderr = child.stderr;
         }
@@ -545,6 +568,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             self.emit(Event::Interrupted { signal });
             self.schedule.interrupt(now);
         } else {
+            self.hurried = true;
             self.schedule.kill(now);
             self.callbacks.kill();
         }

@@ -3,6 +3,7 @@
 mod audience;
 mod cover;
 mod driver;
+mod leftovers;
 mod pace;
 mod remarks;
 pub mod secrets;
@@ -106,6 +107,7 @@ pub struct Runner<'a> {
     secrets: Secrets,
     inbox: Inbox<Notice>,
     worker: WorkerProgram,
+    alone: bool,
     hosts: Hosts,
 }
 
@@ -122,6 +124,7 @@ impl<'a> Runner<'a> {
             secrets,
             inbox: Inbox::default(),
             worker: WorkerProgram::default(),
+            alone: false,
             hosts: Hosts::default(),
         }
     }
@@ -177,6 +180,14 @@ impl<'a> Runner<'a> {
         self
     }
 
+    /// Says that this process does nothing but this run: whatever is below it when the run has ended was
+    /// left behind by tasks. Of itself only what has the id of the run in its environment is.
+    #[must_use]
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
     /// Runs the job on this machine until every future and callback has ended.
     ///
     /// # Errors
@@ -189,6 +200,7 @@ impl<'a> Runner<'a> {
             run_id: self.facts.run_id.clone(),
             files: RunDir::new(&self.facts.run_id).masked(self.facts.masker.clone()),
             worker: self.worker.clone(),
+            alone: self.alone,
         };
         let notices = self.inbox.sender();
         let backend = Local::new(settings, std::mem::take(&mut self.inbox));

@@ -1,10 +1,12 @@
-//! What the end of a child says beyond its outcome: that output is lost. Knows nothing of who is told.
+//! What the end of a child says beyond its outcome: that output is lost, that it left processes behind.
+//! Knows nothing of who is told.
 
-use crate::job::Job;
+use crate::id::NodeId;
+use crate::job::{Action, Job};
 use crate::mask::Masker;
 use crate::outcome::Captured;
 use crate::shape::Name;
-use crate::work::Done;
+use crate::work::{Done, Leak};
 
 /// Something to be told of a future.
 pub(super) struct Remark {
@@ -25,6 +27,20 @@ pub(super) fn of(done: &Done, job: &Job, masker: &Masker) -> Vec<Remark> {
             error: Some(format!("output of tasks is lost: {why}")),
         })
     };
-    let lost = [lost("stdout", &child.stdout), lost("stderr", &child.stderr)];
+    let leaked = (child.leaked && leak(done.node, job) == Leak::Warn).then(|| {
+        let name = Name::new(job, done.node, masker);
+        let what =
+            "something that it has started still holds its output open, and is not heard any more";
+        Remark { warning: format!("{name}: {what}"), error: None }
+    });
+    let lost = [lost("stdout", &child.stdout), lost("stderr", &child.stderr), leaked];
     lost.into_iter().flatten().collect()
+}
+
+/// What becomes of the processes that a future leaves.
+fn leak(node: NodeId, job: &Job) -> Leak {
+    match &job.spec(job.graph.task_of(node)).action {
+        Action::Run(command) => command.leak,
+        Action::Call { .. } => Leak::default(),
+    }
 }

@@ -46,6 +46,8 @@ enum Store {
     File(File, PathBuf),
     /// Nowhere, for no file could be written: why.
     Lost(String),
+    /// Nowhere, for nobody wants it.
+    Unwanted,
 }
 
 impl Capture {
@@ -67,7 +69,9 @@ impl Capture {
         }
         let before = std::mem::take(&mut self.kept);
         self.mask = files.masker().stream();
-        if let Err(error) = self.open(files, &name()) {
+        if files.is_nowhere() {
+            self.store = Store::Unwanted;
+        } else if let Err(error) = self.open(files, &name()) {
             self.lose(&error);
         }
         self.write(&before);
@@ -141,7 +145,7 @@ impl Capture {
             self.store(&rest);
         }
         let (path, lost) = match self.store {
-            Store::Memory => (None, None),
+            Store::Memory | Store::Unwanted => (None, None),
             Store::File(_, path) => (Some(path), None),
             Store::Lost(why) => (None, Some(Box::new(Lost { head: self.head, why }))),
         };

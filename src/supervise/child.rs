@@ -3,21 +3,25 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::epoll;
 use rustix::io::Errno;
 
+use crate::guard::{self, Containment};
 use crate::outcome::Stream;
 use crate::rundir::RunDir;
 use crate::supervise::capture::Capture;
+use crate::supervise::cgroup::Cell;
 use crate::supervise::end::{ChildEnd, How};
 use crate::supervise::message::{ChildEvent, Patron, Request};
+use crate::supervise::oom::OomWatch;
 use crate::supervise::process::Process;
 use crate::supervise::spawn::Spawned;
 use crate::time::{Clock, Time};
-use crate::work::{ChildDone, ResultKind};
+use crate::work::{ChildDone, Leak, Limits, ResultKind};
 
 /// A stream that still has more after so many reads lets others go first.
 const READS_AT_ONCE: usize = 16;
@@ -46,6 +50,9 @@ pub(crate) struct Child {
     pub(crate) leaked: bool,
     ok_exit: Arc<[i32]>,
     result: ResultKind,
+    leak: Leak,
+    limits: Option<Arc<Limits>>,
+    cell: Option<Cell>,
 }
 
 /// One of its streams.
@@ -105,6 +112,9 @@ impl Child {
             leaked: false,
             ok_exit: request.command.ok_exit,
             result,
+            leak: request.command.leak,
+            limits: request.command.limits,
+            cell: spawned.cell,
         }
     }
 
@@ -168,9 +178,17 @@ impl Child {
         }
     }
 
-    /// Kills what is left of its group, reaps it and says how it ended. Its process has ended.
-    pub(crate) fn finish(mut self, epoll: BorrowedFd<'_>, clock: Clock) -> ChildEnd {
-        self.signal(libc::SIGKILL);
+    /// Reaps it and says how it ended. Its process has ended. What is left of its group is killed before
+    /// that, unless it may live on: once its leader is reaped, its number may become another's.
+    pub(crate) fn finish(
+        mut self,
+        epoll: BorrowedFd<'_>,
+        clock: Clock,
+        oom: Option<&OomWatch>,
+    ) -> ChildEnd {
+        if !self.may_leave() {
+            self.signal(libc::SIGKILL);
+        }
         let open = [&self.stdout.fd, &self.stderr.fd].into_iter().flatten();
         for fd in open.filter(|_| self.watched) {
             let _ = epoll::delete(epoll, fd);
@@ -182,24 +200,50 @@ impl Child {
             (None, _, Ok(status)) => How::Ended(*status),
             (None, _, Err(error)) => How::Lost(lost(error)),
         };
+        let out_of_memory = matches!(how, How::Ended(status) if self.is_out_of_memory(status, oom));
         let status = status.ok();
         let (stdout, original) = self.stdout.capture.finish_with_original();
         ChildEnd {
             started: self.started,
             ended: self.exited.unwrap_or_else(|| clock.now()),
             how,
-            leaked: self.leaked,
-            child: ChildDone {
+            child: Box::new(ChildDone {
+                leaked: self.leaked,
                 exit_code: status.and_then(|status| status.code()),
                 signal: status.and_then(|status| status.signal()),
                 stdout,
                 stderr: self.stderr.capture.finish(),
-            },
+            }),
             original: original.map(Arc::new),
             ok_exit: self.ok_exit,
             result: self.result,
+            leak: self.leak,
+            limits: self.limits,
+            out_of_memory,
         }
     }
+
+    /// Whether it ended for want of memory: by itself, or because something was killed that it needed.
+    fn is_out_of_memory(&self, status: ExitStatus, oom: Option<&OomWatch>) -> bool {
+        if status.code().is_some_and(|code| self.ok_exit.contains(&code)) {
+            return false;
+        }
+        match self.cell.as_ref().and_then(Cell::killed) {
+            Some(killed) => killed > 0,
+            None => was_killed(status) && oom.is_some_and(OomWatch::has_killed),
+        }
+    }
+
+    /// Whether processes of its group may outlive it: somebody must be there to end them with the run.
+    fn may_leave(&self) -> bool {
+        let ended_by_itself = self.stopped.is_none();
+        self.leak == Leak::Warn && ended_by_itself && guard::containment() != Containment::Groups
+    }
+}
+
+/// Whether SIGKILL ended a process, or what was the last thing that a shell ran.
+fn was_killed(status: ExitStatus) -> bool {
+    status.signal() == Some(libc::SIGKILL) || status.code() == Some(128 + libc::SIGKILL)
 }
 
 fn lost(error: &io::Error) -> String {

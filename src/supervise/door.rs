@@ -4,14 +4,16 @@
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::rundir::RunDir;
+use crate::supervise::cgroup::Cells;
 use crate::supervise::end::{ChildEnd, How};
 use crate::supervise::message::{ChildEvent, Patron, Request};
+use crate::supervise::oom::OomWatch;
 use crate::supervise::spawn::OpenFiles;
 use crate::time::{Clock, Time};
-use crate::work::{ChildDone, Stop};
+use crate::work::Stop;
 
 /// What all shards share.
 #[derive(Clone)]
@@ -26,6 +28,10 @@ pub(crate) struct World {
     pub(crate) limit: OpenFiles,
     /// What every child inherits beyond its streams.
     pub(crate) inherit: Arc<[OwnedFd]>,
+    /// The cgroups of those that may use only so much.
+    pub(crate) cells: Arc<Cells>,
+    /// Begun when the first child runs.
+    pub(crate) oom: Arc<OnceLock<OomWatch>>,
 }
 
 impl World {
@@ -40,11 +46,13 @@ impl World {
             started: now,
             ended: now,
             how: How::NotSpawned(why),
-            leaked: false,
-            child: ChildDone::default(),
+            child: Box::default(),
+            limits: None,
+            out_of_memory: false,
             original: None,
             ok_exit: Arc::clone(&request.command.ok_exit),
             result: request.command.result,
+            leak: request.command.leak,
         };
         let _ = self.patron.tell(request.key, ChildEvent::Ended(end));
     }

@@ -1,19 +1,24 @@
 //! Child processes: spawn, read, time, stop, reap. Knows nothing of nodes or graphs.
 //!
 //! [`Children`] minds any number of children on a few threads. Each child has a process group of its
-//! own; when the child has ended, what is left of the group is killed. A child ends when its process
-//! has ended and both its streams are closed, or shortly after its process if something it has
-//! started holds them open.
+//! own, which is stopped as a whole. A child ends when its process has ended and both its streams are
+//! closed, or shortly after its process if something it has started holds them open. What is left of
+//! the group then is killed, or lives on until the run ends, as the child's [`Leak`] says.
+//!
+//! [`Leak`]: crate::work::Leak
 //!
 //! Children wait in one queue. Whichever thread has nothing to do takes the next one, so nobody is
 //! asked who shall start it, and the end of one child is followed by the start of the next without a
 //! word to anybody else.
 
+mod bounds;
 mod capture;
+mod cgroup;
 mod child;
 mod door;
 mod end;
 mod message;
+mod oom;
 mod process;
 mod program;
 mod result;
@@ -30,6 +35,7 @@ use rustix::thread::sched_getaffinity;
 pub(crate) use capture::Capture;
 pub use end::{ChildEnd, How, describe_exit};
 pub use message::{ChildEvent, Patron, Request, Urgency};
+pub use oom::OomWatch;
 pub use process::Process;
 pub use program::has_program;
 pub use worker::{Worker, spawn_worker};
@@ -70,6 +76,8 @@ impl Children {
             share,
             limit: Arc::default(),
             inherit: Arc::new([]),
+            cells: Arc::default(),
+            oom: Arc::default(),
         };
         Self { world, shards: Mutex::default(), most }
     }

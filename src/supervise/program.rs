@@ -9,6 +9,7 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use crate::guard::{Refused, Step};
+use crate::supervise::bounds::Bounds;
 use crate::work;
 
 /// Why a child could not be started.
@@ -75,11 +76,21 @@ pub(crate) fn is(error: &io::Error, errno: Errno) -> bool {
 }
 
 /// Why a child could not be started, in words that name what is wrong.
-pub(crate) fn explain(refused: &Refused, program: &Path, command: &work::Command) -> Refusal {
+pub(crate) fn explain(
+    refused: &Refused,
+    program: &Path,
+    command: &work::Command,
+    bounds: &Bounds,
+) -> Refusal {
     let why = |text: String| format!("cannot run `{}`: {text}", command.program.display());
     let error = &refused.error;
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    let memory = command.limits.as_ref().and_then(|limits| limits.memory);
     match (refused.step, errno) {
+        (Step::Limit(place), _) => Refusal::Never(why(bounds.explain(place, error))),
+        (Step::Program, Some(Errno::NOMEM)) if memory.is_some() => Refusal::Never(why(
+            "what `limits.memory` lets it have is not enough to begin".to_owned(),
+        )),
         (Step::Directory, _) => Refusal::Never(why(no_directory(error, errno, &command.cwd))),
         (_, Some(Errno::TXTBSY)) => {
             Refusal::Busy(why(format!("{} is being written to", program.display())))

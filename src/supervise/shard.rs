@@ -18,6 +18,7 @@ use crate::outcome::Stream;
 use crate::supervise::child::{Child, Phase, Progress, Stopped};
 use crate::supervise::door::{Door, Op, World};
 use crate::supervise::message::{ChildEvent, Request, Urgency};
+use crate::supervise::oom::OomWatch;
 use crate::supervise::program::Refusal;
 use crate::supervise::spawn::Spawner;
 use crate::supervise::token::{Part, Token};
@@ -157,7 +158,10 @@ impl Minder {
         // Edge triggered, so that nobody has to read it.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, &door.bell, Token::BELL.data(), flags)?;
-        let spawner = Spawner::new(Arc::clone(&world.limit), Arc::clone(&world.inherit));
+        let spawner = {
+            let World { limit, inherit, cells, .. } = &world;
+            Spawner::new(Arc::clone(limit), Arc::clone(inherit), Arc::clone(cells))
+        };
         Ok(Self {
             world,
             door,
@@ -354,6 +358,10 @@ impl Minder {
                 tv_nsec: i64::from(left.subsec_nanos()),
             }
         });
+        if !hurries {
+            // While the first child runs, for this takes longer than to start one.
+            self.world.oom.get_or_init(OomWatch::start);
+        }
         // Interrupted by a signal: the next round looks again.
         let _ = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref());
         self.door.sleeping.store(false, Ordering::SeqCst);
@@ -451,7 +459,7 @@ impl Minder {
             let Some(child) = self.child(place) else { continue };
             match (child.exited, child.phase) {
                 (Some(_), _) => {
-                    child.leaked = true;
+                    child.leaked = child.stopped.is_none();
                     self.read(place, Stream::Stdout);
                     self.read(place, Stream::Stderr);
                     self.finish(place);
@@ -537,7 +545,7 @@ impl Minder {
         // Its end makes room.
         self.scarce_until = Time::ZERO;
         let key = child.key;
-        let end = child.finish(self.epoll.as_fd(), self.world.clock);
+        let end = child.finish(self.epoll.as_fd(), self.world.clock, self.world.oom.get());
         self.tell(key, ChildEvent::Ended(end));
     }
 

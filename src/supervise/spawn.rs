@@ -17,6 +17,8 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::guard::{self, Image, Limit, Refused, Strings};
+use crate::supervise::bounds::Bounds;
+use crate::supervise::cgroup::{Cell, Cells};
 use crate::supervise::process::Process;
 use crate::supervise::program::{DEFAULT_PATH, Refusal, explain, has_slash, is, look_up};
 use crate::work::Command;
@@ -33,6 +35,7 @@ pub(crate) struct Spawner {
     limit: OpenFiles,
     /// What every child inherits beyond its streams.
     inherit: Arc<[OwnedFd]>,
+    cells: Arc<Cells>,
 }
 
 /// The limit of open files that children inherit, once this process has raised its own. Shared by
@@ -47,10 +50,12 @@ pub(crate) struct Spawned {
     /// The ends that we read, which do not block.
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
+    /// Where it is kept within its limits.
+    pub(crate) cell: Option<Cell>,
 }
 
 impl Spawner {
-    pub(crate) fn new(limit: OpenFiles, inherit: Arc<[OwnedFd]>) -> Self {
+    pub(crate) fn new(limit: OpenFiles, inherit: Arc<[OwnedFd]>, cells: Arc<Cells>) -> Self {
         let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         Self {
             path,
@@ -59,35 +64,47 @@ impl Spawner {
             null: None,
             limit,
             inherit,
+            cells,
         }
     }
 
     /// Starts a child in a process group of its own.
     pub(crate) fn spawn(&mut self, command: &Command) -> Result<Spawned, Refusal> {
         let program = self.find(command)?;
-        let spawned = match self.start(&program, command) {
+        let bounds = self.bounds(command)?;
+        let started = match self.start(&program, command, &bounds) {
             Err(refused) if is(&refused.error, Errno::MFILE) && self.raise_limit() => {
-                self.start(&program, command)
+                self.start(&program, command, &bounds)
             }
             other => other,
         };
-        spawned.map_err(|refused| {
-            if refused.error.kind() == io::ErrorKind::NotFound {
-                // It may have moved since it was found.
-                self.found.clear();
-            }
-            explain(&refused, &program, command)
-        })
+        started
+            .map_err(|refused| {
+                if refused.error.kind() == io::ErrorKind::NotFound {
+                    // It may have moved since it was found.
+                    self.found.clear();
+                }
+                explain(&refused, &program, command, &bounds)
+            })
+            .map(|spawned| Spawned { cell: bounds.cell(), ..spawned })
     }
 
-    fn start(&mut self, program: &Path, command: &Command) -> Result<Spawned, Refused> {
+    fn start(
+        &mut self,
+        program: &Path,
+        command: &Command,
+        bounds: &Bounds,
+    ) -> Result<Spawned, Refused> {
         let mut args = Strings::default();
         args.push(&[command.program.as_bytes()])?;
         command.args.iter().try_for_each(|arg| args.push(&[arg.as_bytes()]))?;
         let env = self.base.with(&command.env)?;
         let cwd = command.cwd.as_os_str();
         let cwd = if cwd.is_empty() { None } else { Some(terminated(cwd.as_bytes())?) };
-        let limits: Vec<Limit> = self.own_limit().into_iter().collect();
+        let mut limits = bounds.list();
+        if !bounds.holds(Resource::Nofile) {
+            limits.extend(self.own_limit());
+        }
         let inherit = Arc::clone(&self.inherit);
         let text = command.stdin.as_deref().map(input).transpose()?;
         let stdin = match &text {
@@ -108,7 +125,14 @@ impl Spawner {
         // A pipe that takes this call for a pipe cannot refuse it.
         let _ = ioctl_fionbio(&stdout, true);
         let _ = ioctl_fionbio(&stderr, true);
-        Ok(Spawned { process: Process::new(pid), pidfd, stdout, stderr })
+        Ok(Spawned { process: Process::new(pid), pidfd, stdout, stderr, cell: None })
+    }
+
+    fn bounds(&self, command: &Command) -> Result<Bounds, Refusal> {
+        let Some(limits) = &command.limits else { return Ok(Bounds::default()) };
+        Bounds::prepare(limits, &self.cells).map_err(|why| {
+            Refusal::Never(format!("cannot run `{}`: {why}", command.program.display()))
+        })
     }
 
     /// The path of the program, looked up in the `PATH` that the child will have.
@@ -156,7 +180,7 @@ impl Spawner {
 
     /// The limit of open files that this process was given, if it has raised its own since. Programs
     /// that use `select`, or that close every descriptor they might have, rely on it.
-    fn own_limit(&self) -> Option<Limit> {
+    fn own_limit(&self) -> Option<Limit<'static>> {
         self.limit.get().map(|limit| Limit::Resource(Resource::Nofile, *limit))
     }
 }

@@ -19,7 +19,7 @@ use jobrun::mask::Masker;
 use jobrun::outcome::FailureKind;
 use jobrun::template::{Names, Template};
 use jobrun::value::Value;
-use jobrun::work::{Args, CallbackWork, Command, ResultKind, Work};
+use jobrun::work::{Args, CallbackWork, Command, Leak, ResultKind, Work};
 
 /// A template of a task or callback that may use every name.
 fn template(text: &str) -> Template {
@@ -40,6 +40,8 @@ fn argv(pieces: &[&str]) -> CommandSpec {
         stdin: None,
         ok_exit: Arc::new([0]),
         result: ResultKind::Auto,
+        leak: Leak::Warn,
+        limits: None,
     }
 }
 

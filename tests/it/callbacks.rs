@@ -20,7 +20,7 @@ use jobrun::report::Observer;
 use jobrun::report::RunView;
 use jobrun::template::Template;
 use jobrun::value::Value;
-use jobrun::work::{Notice, ResultKind};
+use jobrun::work::{Leak, Notice, ResultKind};
 
 use crate::told::{Plan, Run, at};
 
@@ -288,6 +288,8 @@ fn script(script: &str) -> CallbackAction {
         stdin: None,
         ok_exit: Arc::from([0]),
         result: ResultKind::Auto,
+        leak: Leak::Warn,
+        limits: None,
     }))
 }
 

@@ -263,7 +263,7 @@ fn full_standard_output_ends_with_4() {
 fn a_fifo_is_no_manifest() {
     let story = Story::command(&["fifo.toml"]);
     story.gate("fifo.toml");
-    story.run().expect(2).says("is not a file");
+    story.run().expect(2).says("cannot read fifo.toml: it is not a regular file");
 }
 
 /// One of each kind of edge and limit.

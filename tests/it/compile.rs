@@ -24,7 +24,7 @@ use jobrun::job::{Action, ArgsSpec, CallbackAction, Items, ProgramSpec, Trigger}
 use jobrun::manifest::{self, Callback, Executor, Manifest, On, Retry, Task, Wait};
 use jobrun::template::Scope;
 use jobrun::value::Value;
-use jobrun::work::ResultKind;
+use jobrun::work::{Limits, ResultKind};
 
 fn good(text: &str) -> Job {
     with(text, &Options::default())
@@ -260,6 +260,20 @@ fn what_would_be_lost_or_mean_nothing_is_refused() {
             format!("wait = {{ return_when = {{ completed = '1e1%' }} }}\n{task}"),
             "\"1e1%\" is not a percentage",
         ),
+        (format!("{task}nice = 20\n"), "nice must be from -20 to 19"),
+        (format!("{task}limits = {{ cpu_time = 0 }}\n"), "`cpu_time` must be greater than 0"),
+        (format!("{task}limits = {{ processes = 0 }}\n"), "processes must be greater than 0"),
+        (format!("{task}limits = {{ nofile = 9 }}\n"), "unknown key `nofile` in `limits`"),
+        (format!("{task}limits = {{ memory = '1 cow' }}\n"), "`memory` is not written as a size"),
+        (
+            "[[task]]\nname = 'a'\ncall = 'echo'\nargs = [1]\nlimits = { open_files = 9 }\n"
+                .to_owned(),
+            "`limits` only suits `run`, and `a` calls a function",
+        ),
+        (
+            "[[task]]\nname = 'a'\ncall = 'echo'\nargs = [1]\nnice = 9\n".to_owned(),
+            "`nice` only suits `run`, and `a` calls a function",
+        ),
         (
             format!("{task}[[callback]]\non = 'done'\nrun = 'echo {{{{ future.name }}}}'\n"),
             "pass the value as an argument",
@@ -274,13 +288,16 @@ fn what_would_be_lost_or_mean_nothing_is_refused() {
 fn a_default_that_does_not_suit_a_task_is_passed_over() {
     let job = good(
         "[defaults]\ncwd = 'x'\nargs = [1]\nshell = ['bash', '-c']\ntimeout = '5m'\ngrace = '1s'\n\
-         wait = { return_when = 'first_success' }\n\
+         wait = { return_when = 'first_success' }\nlimits = { memory = '1MiB' }\nnice = 3\n\
          [[task]]\nname = 'argv'\nrun = ['true']\ntimeout = 'none'\ngrace = 'none'\n\
          [[task]]\nname = 'call'\ncall = 'echo'\n\
          [[task]]\nname = 'empty'\ncall = 'echo'\nmap = []\n",
     );
     let argv = job.graph.task(TaskId(0));
     assert_eq!((argv.timeout, argv.grace), (None, Duration::from_secs(5)));
+    let Action::Run(command) = &job.spec(TaskId(0)).action else { panic!() };
+    let limits = Limits { memory: Some(1 << 20), nice: 3, ..Limits::default() };
+    assert_eq!(command.limits.as_deref(), Some(&limits));
     let call = job.graph.task(TaskId(1));
     assert_eq!(call.timeout, Some(Duration::from_mins(5)));
     assert!(matches!(call.size, Size::One));

@@ -169,9 +169,18 @@ fn a_large_output_is_copied_from_its_file() {
     };
     assert_eq!(shown(Options::default(), two(), tell).0, whole);
     std::fs::remove_file(path).unwrap();
-    let (out, err) = shown(Options::default(), two(), tell);
-    assert_eq!(out, "789\n");
-    assert!(err.contains("warn a: its output cannot be read: No such file"), "{err}");
+    let (console, out, err) = console(Options::default());
+    let mut run = two().watched_by(console);
+    tell(&mut run);
+    assert_eq!(out.text(), "789\n");
+    assert!(
+        err.text().contains("error a: its output cannot be read: No such file"),
+        "{}",
+        err.text()
+    );
+    // It is not only said: jobrun did not do what it was to do.
+    assert_eq!(run.errors.len(), 1);
+    assert!(run.errors[0].to_string().contains("a: its output cannot be read"), "{:?}", run.errors);
 }
 
 #[test]

@@ -182,52 +182,6 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
-fn every_case_of_conformance_has_a_test_or_a_reason() {
-    let paper = read("docs/conformance.md");
-    let rows: Vec<Vec<&str>> = paper
-        .lines()
-        .filter(|line| line.starts_with("| C"))
-        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
-        .collect();
-    let numbers: Vec<&str> = rows.iter().map(|row| row[0]).collect();
-    assert_eq!(numbers, (1..=100).map(|number| format!("C{number:02}")).collect::<Vec<_>>());
-    for row in rows {
-        assert!(row.len() == 3 && !row[2].is_empty(), "{row:?}");
-        let named: Vec<&str> =
-            row[2].split('`').skip(1).step_by(2).filter(|word| word.contains("::")).collect();
-        for name in &named {
-            assert!(is_test(name), "{}: there is no test {name}", row[0]);
-        }
-        // A story that says whom it tells of is named there.
-        let number = row[0].to_lowercase();
-        let told = |name: &&str| name.split("::").any(|part| part.split('_').any(|c| c == number));
-        let own = named.iter().any(told);
-        assert_eq!(own, tells(&number), "{}: its own story is not named", row[0]);
-    }
-}
-
-/// Whether there is a test of this path below `tests/it/`.
-fn is_test(path: &str) -> bool {
-    let (module, name) = path.rsplit_once("::").unwrap();
-    let file = root().join("tests/it").join(module.replace("::", "/"));
-    let files = [file.with_extension("rs"), file.join("mod.rs")];
-    let test = format!("#[test]\nfn {name}() {{\n");
-    files.iter().any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains(&test)))
-}
-
-/// Whether a story of `conformance` has this number in its name.
-fn tells(number: &str) -> bool {
-    files("tests/it/conformance", "rs").iter().any(|file| {
-        let text = read(file);
-        let mut names = text.lines().filter_map(|line| line.strip_prefix("fn "));
-        names.any(|name| {
-            let name = name.split('(').next().unwrap_or_default();
-            name.split('_').take_while(|part| part.starts_with('c')).any(|part| part == number)
-        })
-    })
-}
-
-#[test]
 fn the_manual_knows_every_key() {
     let manual = read("docs/manifest.md");
     let mut keys = BTreeSet::new();

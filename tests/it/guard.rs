@@ -20,7 +20,7 @@ use jobrun::rundir::RunDir;
 use jobrun::supervise::{ChildEvent, Children, Request};
 use jobrun::time::Clock;
 use jobrun::value::Value;
-use jobrun::work::{self, ResultKind, Stop};
+use jobrun::work::{self, Leak, ResultKind, Stop};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
@@ -99,6 +99,8 @@ fn request(script: String) -> Request {
             stdin: None,
             ok_exit: Arc::from([0]),
             result: ResultKind::Text,
+            leak: Leak::Warn,
+            limits: None,
         },
         timeout: None,
         grace: Duration::from_mins(1),

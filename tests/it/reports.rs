@@ -69,6 +69,7 @@ fn the_report_has_its_fields_in_the_documented_order() {
         "executors",
         "futures",
         "callbacks",
+        "left_behind",
         "critical_path",
         "work",
         "speedup",

@@ -9,7 +9,7 @@
 //! Nothing here orders things by sleeping. A task that has to wait for the test reads a [`Gate`]; a
 //! function that has to wait asks a [`Door`]. A story that does not end is stopped and fails.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -86,7 +86,7 @@ impl Story {
     }
 
     /// Started by this command, which is given the program and its arguments.
-    pub fn under(mut self, command: &[&str]) -> Self {
+    pub fn under<S: AsRef<OsStr>>(mut self, command: &[S]) -> Self {
         self.under = command.iter().map(OsString::from).collect();
         self
     }
@@ -204,11 +204,16 @@ impl Running {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// The process that does the work, whose guard is the one that a user sees.
+    /// The process that does the work, whose guard is the one that a user sees. The guard may have another
+    /// child, which does nothing.
     pub fn runner(&self) -> Pid {
         let guard = self.pid().as_raw_nonzero();
         let children = fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).unwrap();
-        Pid::from_raw(children.split_whitespace().next().unwrap().parse().unwrap()).unwrap()
+        let is_keeper = |pid: &&str| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|it| it == "run-keeper\n")
+        };
+        let runner = children.split_whitespace().find(|pid| !is_keeper(pid)).unwrap();
+        Pid::from_raw(runner.parse().unwrap()).unwrap()
     }
 
     /// Sends the process that a user sees what Ctrl-Z sends, and waits until all has stopped.
@@ -556,6 +561,14 @@ pub fn require(program: &str) -> bool {
         skipped(&format!("{program} is not installed"));
     }
     found
+}
+
+/// Says that a test is skipped because this machine cannot do what it needs, and why, unless all are
+/// required.
+pub fn unavailable(why: &str) {
+    let required = std::env::var_os("JOBRUN_TEST_REQUIRE").is_some_and(|value| value == "all");
+    assert!(!required, "required, and not to be had: {why}");
+    skipped(why);
 }
 
 /// Says that a test is skipped and why.

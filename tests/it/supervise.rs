@@ -18,7 +18,7 @@ use jobrun::supervise::{
 };
 use jobrun::time::Clock;
 use jobrun::value::Value;
-use jobrun::work::{Command, ResultKind, Stop};
+use jobrun::work::{Command, Leak, ResultKind, Stop};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tempfile::TempDir;
 
@@ -74,6 +74,8 @@ fn command<const N: usize>(words: [&str; N]) -> Command {
         stdin: None,
         ok_exit: Arc::from([0]),
         result: ResultKind::Auto,
+        leak: Leak::Warn,
+        limits: None,
     }
 }
 
@@ -124,7 +126,7 @@ fn a_child_leaves_its_output_and_its_exit_code() {
     assert_eq!(end.child.stdout.kept, b"out\n");
     assert_eq!(end.child.stderr.kept, b"err\n");
     assert!(end.started < end.ended);
-    assert!(!end.leaked);
+    assert!(!end.child.leaked);
     assert_eq!(end.outcome(), text("out"));
 }
 
@@ -387,20 +389,25 @@ fn a_grandchild_that_holds_the_output_holds_nothing_up() {
     nursery.children.start(sh(&script));
     let mut held = fs::File::open(&fifo).unwrap();
     let end = nursery.end();
-    assert!(end.leaked);
+    assert!(end.child.leaked);
     assert_eq!(end.outcome(), text("said"));
     assert_released(&mut held);
 }
 
 #[test]
-fn what_is_left_of_a_group_does_not_outlive_its_leader() {
-    let nursery = Nursery::new();
-    let fifo = nursery.fifo("held");
-    let script = format!("sleep 1000 9>'{}' >/dev/null 2>&1 &", fifo.display());
-    nursery.children.start(sh(&script));
-    let mut held = fs::File::open(&fifo).unwrap();
-    assert!(!nursery.end().leaked);
-    assert_released(&mut held);
+fn where_there_is_no_guard_what_is_left_of_a_group_does_not_outlive_its_leader() {
+    for leak in [Leak::Warn, Leak::Fail, Leak::Kill] {
+        let nursery = Nursery::new();
+        let fifo = nursery.fifo("held");
+        let script = format!("sleep 1000 9>'{}' >/dev/null 2>&1 &", fifo.display());
+        let mut request = sh(&script);
+        request.command.leak = leak;
+        nursery.children.start(request);
+        let mut held = fs::File::open(&fifo).unwrap();
+        let end = nursery.end();
+        assert_eq!((end.child.leaked, end.outcome()), (false, text("")));
+        assert_released(&mut held);
+    }
 }
 
 #[test]

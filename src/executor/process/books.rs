@@ -71,6 +71,7 @@ impl Books {
         let stderr = flight.errors.finish();
         let child = (flight.wrote || end.is_some()).then(|| {
             Box::new(ChildDone {
+                leaked: false,
                 exit_code: end.and_then(End::code),
                 signal: end.and_then(End::signal),
                 stdout: Captured::default(),

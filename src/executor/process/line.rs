@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::executor::pool::{Attempt, Executor, Id};
@@ -25,6 +25,7 @@ use crate::executor::process::spawn::{End, WorkerProgram};
 use crate::executor::protocol::{FromWorker, Hello, ProtocolError, ToWorker};
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::rundir::RunDir;
+use crate::supervise::OomWatch;
 use crate::time::Time;
 use crate::value::Value;
 use crate::work::Stop;
@@ -55,6 +56,8 @@ pub(in crate::executor) struct Rules {
     pub(in crate::executor) max_tasks: Option<u32>,
     /// Where output goes that is too large for memory.
     pub(in crate::executor) files: RunDir,
+    /// Begun when the first worker runs.
+    pub(in crate::executor) oom: OnceLock<OomWatch>,
 }
 
 /// A slot's worker, if it has one, and what it does.
@@ -181,6 +184,7 @@ impl Line {
             peer.say(&ToWorker::Initialize(Cow::Borrowed(call))).map_err(say)?;
         }
         peer.flush();
+        self.rules.oom.get_or_init(OomWatch::start);
         self.worker = Some(Worker::new(peer, self.executor.clock.now()));
         Ok(())
     }
@@ -459,7 +463,10 @@ impl Line {
         let Worker { peer, stage, condemned, .. } = worker;
         let words = peer.last_words();
         let halfway = if peer.is_halfway() { " in the middle of a message" } else { "" };
-        let end = peer.bury();
+        let mut end = peer.bury();
+        if !condemned && let Some(oom) = self.rules.oom.get() {
+            end.ask(oom);
+        }
         if running {
             let what = if condemned {
                 format!("{name} was killed to stop another call")

@@ -11,8 +11,7 @@ use std::process::ExitStatus;
 use rustix::io::ioctl_fionbio;
 
 use crate::executor::worker::ARGUMENT;
-use crate::guard::describe_signal;
-use crate::supervise::{self, Worker, spawn_worker};
+use crate::supervise::{self, OomWatch, Worker, describe_exit, spawn_worker};
 
 /// The program that worker processes run. It calls
 /// [`serve_if_asked`](crate::executor::worker::serve_if_asked).
@@ -84,7 +83,7 @@ impl Process {
     /// Waits for its end, and kills what it left behind.
     pub(super) fn bury(mut self) -> End {
         self.kill();
-        End(self.worker.wait().ok())
+        End { status: self.worker.wait().ok(), out_of_memory: false }
     }
 }
 
@@ -95,27 +94,37 @@ fn prepare(end: Option<OwnedFd>, streams: [&OwnedFd; 3]) -> io::Result<OwnedFd> 
     end.ok_or_else(|| io::Error::other("this system cannot tell when a process ends"))
 }
 
-/// How a worker ended; `None` if somebody else took its exit status.
+/// How a worker ended.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct End(Option<ExitStatus>);
+pub(super) struct End {
+    /// `None` if somebody else took it.
+    status: Option<ExitStatus>,
+    out_of_memory: bool,
+}
 
 impl End {
     pub(super) fn code(self) -> Option<i32> {
-        self.0?.code()
+        self.status?.code()
     }
 
     pub(super) fn signal(self) -> Option<i32> {
-        self.0?.signal()
+        self.status?.signal()
+    }
+
+    /// Finds out whether it was for want of memory; of one that we have not killed ourselves.
+    pub(super) fn ask(&mut self, oom: &OomWatch) {
+        self.out_of_memory = self.signal() == Some(libc::SIGKILL) && oom.has_killed();
     }
 }
 
 /// As it goes after the name of the worker.
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.code(), self.signal()) {
-            (Some(code), _) => write!(f, "terminated abruptly with exit code {code}"),
-            (_, Some(signal)) => write!(f, "was killed by {}", describe_signal(signal)),
-            _ => f.write_str("ended in a way that is not known"),
+        match (self.status, self.code()) {
+            (_, Some(code)) => write!(f, "terminated abruptly with exit code {code}")?,
+            (Some(status), None) => f.write_str(&describe_exit(status))?,
+            (None, None) => f.write_str("ended in a way that is not known")?,
         }
+        if self.out_of_memory { f.write_str(" for want of memory") } else { Ok(()) }
     }
 }

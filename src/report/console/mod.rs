@@ -289,8 +289,9 @@ impl Console {
             [(Stream::Stdout, &detail.stdout), (Stream::Stderr, &detail.stderr)]
         {
             if let Err(error) = self.screen.pass_captured(stream, captured) {
-                let name = name(run, node);
-                self.line(YELLOW, "warn", &format!("{name}: its output cannot be read: {error}"));
+                let message = format!("{}: its output cannot be read: {error}", name(run, node));
+                self.line(RED, "error", &message);
+                self.screen.lost(io::Error::new(error.kind(), message));
                 self.screen.pass(stream, &captured.kept);
             }
         }

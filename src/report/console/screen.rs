@@ -18,6 +18,8 @@ pub(super) struct Screen {
     color: bool,
     /// Whether what was written last, to either stream, ended with a newline.
     fresh: bool,
+    /// What was to be shown and could not be had.
+    lost: Vec<io::Error>,
 }
 
 impl Screen {
@@ -28,7 +30,7 @@ impl Screen {
     ) -> Self {
         let stdout = stdout.map(|out| Sink::new(out, "standard output"));
         let stderr = Sink::new(stderr, "standard error");
-        Self { stdout, stderr, board: None, color, fresh: true }
+        Self { stdout, stderr, board: None, color, fresh: true, lost: Vec::new() }
     }
 
     /// Writes a line of jobrun's own: a word in front, padded, and the rest.
@@ -102,10 +104,18 @@ impl Screen {
         self.board = None;
     }
 
-    /// The first error of either stream, each once.
+    /// Something that was to be shown could not be had.
+    pub(super) fn lost(&mut self, error: io::Error) {
+        self.lost.push(error);
+    }
+
+    /// The first error of either stream, and what could not be shown, each once.
     pub(super) fn check(&mut self) -> io::Result<()> {
-        let mut sinks = self.stdout.iter_mut().chain([&mut self.stderr]);
-        sinks.find_map(|sink| sink.error.take()).map_or(Ok(()), Err)
+        let sinks = self.stdout.iter_mut().chain([&mut self.stderr]);
+        let mut errors = sinks.filter_map(|sink| sink.error.take()).chain(self.lost.drain(..));
+        let Some(first) = errors.next() else { return Ok(()) };
+        let all = errors.fold(first.to_string(), |all, error| format!("{all}; {error}"));
+        Err(io::Error::new(first.kind(), all))
     }
 }
 

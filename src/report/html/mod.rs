@@ -20,7 +20,8 @@ use crate::shape::{self, RunView};
 use crate::time::Time;
 
 const STYLE: &str = include_str!("style.css");
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// So many failures are shown with their output.
 const FAILURES: usize = 200;

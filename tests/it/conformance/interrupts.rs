@@ -51,10 +51,9 @@ fn no_thread_that_minds_children_handles_signals() {
     let gate = story.gate("gate");
     let running = story.spawn();
     let held = gate.reached();
-    let guard = running.pid().as_raw_nonzero();
+    let runner = running.runner().as_raw_nonzero();
     let read = |path: String| std::fs::read_to_string(path).unwrap();
-    let runner = read(format!("/proc/{guard}/task/{guard}/children"));
-    let threads = std::fs::read_dir(format!("/proc/{}/task", runner.trim())).unwrap();
+    let threads = std::fs::read_dir(format!("/proc/{runner}/task")).unwrap();
     let mut minders = 0;
     for thread in threads.map(|it| it.unwrap().path()) {
         if read(format!("{}/comm", thread.display())) == "jobrun-children\n" {

@@ -183,6 +183,7 @@ fn the_job_of_every_key_means_the_same_on_both_executors() {
         ("some-completed", json!([1, 2, null])),
         ("some-succeeded", json!([1, 2, null])),
         ("tries", json!("")),
+        ("held", json!("77")),
     ] {
         assert_eq!(results[task], result, "{task}");
     }

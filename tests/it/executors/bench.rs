@@ -142,6 +142,7 @@ impl Bench {
             run_id: RUN.to_owned(),
             files: RunDir::at(files.path(), RUN),
             worker: self.worker,
+            alone: false,
         };
         let local = Local::new(settings, Inbox::default());
         // One that has a timeout is alone on its worker.

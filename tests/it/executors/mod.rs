@@ -17,7 +17,7 @@ use jobrun::functions::Context;
 use jobrun::id::{ExecutorId, NodeId};
 use jobrun::outcome::{Failure, FailureKind, Outcome};
 use jobrun::value::Value;
-use jobrun::work::{Command, Notice, ResultKind, Stop, Work};
+use jobrun::work::{Command, Leak, Notice, ResultKind, Stop, Work};
 
 use bench::{Bench, function_call, ints};
 
@@ -397,5 +397,7 @@ fn script(script: &str) -> Work {
         stdin: None,
         ok_exit: Arc::new([0]),
         result: ResultKind::Text,
+        leak: Leak::Warn,
+        limits: None,
     }))
 }

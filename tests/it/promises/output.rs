@@ -1,7 +1,172 @@
 //! Promises about what tasks write.
 
+use std::fs;
+
 use crate::promises::kept;
-use crate::story::Story;
+use crate::story::{End, Story};
+
+/// A script that says whether the process whose number is in the file `left` lives. One that was killed
+/// may take a moment to be gone, and one that lives is looked at until the story's patience ends if it
+/// should be.
+fn look(should: &str) -> String {
+    let is_alive = "grep -q '^State:.[^Z]' /proc/$(cat left)/status 2> /dev/null";
+    match should {
+        "live" => format!("if {is_alive}; then echo lives; fi"),
+        _ => format!("while {is_alive}; do sleep 0.01; done; echo gone"),
+    }
+}
+
+/// A task that leaves something behind, which says `streams` of its own output, and one after it that looks
+/// whether that `should` live.
+fn leaves(leak: &str, streams: &str, should: &str) -> End {
+    let look = look(should);
+    let manifest = format!(
+        r#"
+        [defaults]
+        leak = "{leak}"
+
+        [[task]]
+        name = "leaves"
+        run  = "echo said; sleep 1000 {streams} & echo $! > left"
+        allow_failure = true
+
+        [[task]]
+        name  = "looks"
+        run   = """{look}"""
+        after = ["leaves"]
+        "#
+    );
+    Story::new(&manifest).run()
+}
+
+/// What holds whatever becomes of the thing left: the future it is of has ended in time.
+fn ended_in_time(end: &End) {
+    assert!(end.future("leaves")["elapsed"].as_f64() < Some(60.0));
+    assert_eq!(end.future("leaves")["stdout"]["tail"], "said\n");
+    assert_eq!(end.future("leaves")["exit_code"], 0);
+}
+
+#[test]
+fn f13_what_holds_the_output_open_lives_on_unheard_until_the_run_ends() {
+    let end = leaves("warn", "", "live");
+    kept(&end, 0);
+    ended_in_time(&end);
+    assert_eq!((end.state("leaves"), end.result("leaves")), ("succeeded", &"said".into()));
+    assert_eq!(end.future("leaves")["leaked"], true);
+    assert_eq!(end.result("looks"), "lives");
+    assert_eq!(end.future("looks")["leaked"], false);
+    let warnings = end.events.iter().filter(|event| event["event"] == "warning");
+    let warnings: Vec<_> = warnings.map(|event| event["message"].as_str().unwrap()).collect();
+    let [held, left] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(held.starts_with("leaves: something that it has started still holds"), "{held}");
+    assert!(left.starts_with("1 process was left behind and is ended now"), "{left}");
+}
+
+#[test]
+fn f13_what_holds_nothing_open_lives_on_as_well_and_is_no_leak() {
+    let end = leaves("warn", "> /dev/null 2>&1", "live");
+    kept(&end, 0);
+    ended_in_time(&end);
+    assert_eq!(end.future("leaves")["leaked"], false);
+    assert_eq!(end.result("looks"), "lives");
+    end.says("1 process was left behind and is ended now");
+}
+
+#[test]
+fn f13_what_is_left_is_killed_where_that_was_asked_for() {
+    for (streams, leaked) in [("", true), ("> /dev/null 2>&1", false)] {
+        let end = leaves("kill", streams, "die");
+        kept(&end, 0);
+        ended_in_time(&end);
+        assert_eq!((end.state("leaves"), end.result("leaves")), ("succeeded", &"said".into()));
+        assert_eq!(end.future("leaves")["leaked"], leaked);
+        assert_eq!(end.result("looks"), "gone");
+        assert!(!end.stderr.contains("warn"), "{}", end.stderr);
+    }
+}
+
+#[test]
+fn f13_what_holds_the_output_open_is_a_failure_where_that_was_asked_for() {
+    let end = leaves("fail", "", "die");
+    kept(&end, 0);
+    ended_in_time(&end);
+    assert_eq!(end.state("leaves"), "failed");
+    assert_eq!(end.future("leaves")["error"]["kind"], "leak");
+    assert_eq!(end.future("leaves")["leaked"], true);
+    assert_eq!(end.result("looks"), "gone");
+
+    let end = leaves("fail", "> /dev/null 2>&1", "die");
+    kept(&end, 0);
+    assert_eq!(end.state("leaves"), "succeeded");
+    assert_eq!(end.result("looks"), "gone");
+}
+
+#[test]
+fn f13_a_leak_can_be_tried_again() {
+    let end = Story::new(
+        r#"
+        [[task]]
+        name  = "once"
+        run   = "if [ $JOBRUN_ATTEMPT = 1 ]; then sleep 1000 & fi; echo tried"
+        leak  = "fail"
+        retry = { count = 3, on = "leak" }
+        "#,
+    )
+    .run();
+    kept(&end, 0);
+    let future = end.future("once");
+    assert_eq!((&future["leaked"], &future["result"]), (&false.into(), &"tried".into()));
+    assert_eq!(future["attempts"][0]["error"]["kind"], "leak");
+    assert_eq!(future["attempts"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn f13_a_task_that_runs_too_long_takes_what_it_has_started_with_it() {
+    let look = look("die");
+    let end = Story::new(&format!(
+        r#"
+        [[task]]
+        name    = "slow"
+        run     = "sleep 1000 & echo $! > left; sleep 1000"
+        timeout = "200ms"
+        grace   = "50ms"
+        allow_failure = true
+
+        [[task]]
+        name  = "looks"
+        run   = """{look}"""
+        after = ["slow"]
+        "#
+    ))
+    .run();
+    kept(&end, 0);
+    assert_eq!((end.state("slow"), end.result("looks")), ("timed_out", &"gone".into()));
+    assert_eq!(end.future("slow")["leaked"], false);
+}
+
+#[test]
+fn f17_a_grandchild_that_writes_for_ever_is_cut_and_the_task_ends() {
+    for leak in ["warn", "kill"] {
+        let end = Story::new(&format!(
+            r#"
+            [[task]]
+            name = "endless"
+            run  = "(yes &)"
+            leak = "{leak}"
+            "#
+        ))
+        .args(&["--output", "none"])
+        .run();
+        kept(&end, 0);
+        let future = end.future("endless");
+        assert_eq!((&future["state"], &future["leaked"]), (&"succeeded".into(), &true.into()));
+        assert!(future["elapsed"].as_f64() < Some(60.0));
+        let stdout = &future["stdout"];
+        let size = fs::metadata(stdout["path"].as_str().unwrap()).unwrap().len();
+        assert_eq!(stdout["bytes"], size);
+        assert!(stdout["tail"].as_str().unwrap().chars().all(|c| "y\n".contains(c)));
+    }
+}
 
 #[test]
 fn f42_output_that_no_file_can_take_is_an_error_of_jobrun_and_fails_no_task() {

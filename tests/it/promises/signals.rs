@@ -424,7 +424,7 @@ fn f08_what_ends_while_the_runner_is_stopped_has_not_timed_out() {
 }
 
 /// Runs a program on a terminal of its own, and answers what it says; ends as it does.
-const TERMINAL: &str = r#"
+const TERMINAL: &str = r"
 import os, pty, sys
 pid, terminal = pty.fork()
 if pid == 0:
@@ -446,7 +446,7 @@ for wanted, _ in answers:
 sys.stdout.flush()
 _, status = os.waitpid(pid, 0)
 sys.exit(os.waitstatus_to_exitcode(status))
-"#;
+";
 
 fn on_a_terminal(story: Story, answers: &str) -> Option<Story> {
     let story = story.file("terminal.py", TERMINAL).file("answers", answers);
@@ -455,7 +455,7 @@ fn on_a_terminal(story: Story, answers: &str) -> Option<Story> {
 
 #[test]
 fn f09_a_task_has_no_terminal_that_it_could_take_read_or_write() {
-    let grab = r#"
+    let grab = r"
 import os, signal, sys
 signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 signal.signal(signal.SIGTTIN, signal.SIG_IGN)
@@ -470,7 +470,7 @@ try:
     print('it has taken the terminal')
 except OSError as error:
     print(error.strerror)
-"#;
+";
     let story = Story::new(
         r#"
         [[task]]

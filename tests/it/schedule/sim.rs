@@ -18,7 +18,7 @@ use jobrun::outcome::{Cause, Failure, FailureKind, Outcome, Return};
 use jobrun::schedule::{Action, Answer, End, Options, Schedule};
 use jobrun::time::Time;
 use jobrun::value::Value;
-use jobrun::work::{Args, Call, Command, Notice, ResultKind, Start, Stop, Work};
+use jobrun::work::{Args, Call, Command, Leak, Notice, ResultKind, Start, Stop, Work};
 
 use crate::schedule::checker::Checker;
 
@@ -679,5 +679,7 @@ fn child() -> Work {
         stdin: None,
         ok_exit: Arc::from([0]),
         result: ResultKind::Auto,
+        leak: Leak::Warn,
+        limits: None,
     }))
 }

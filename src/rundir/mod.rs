@@ -1,16 +1,21 @@
 //! The files of a run: where they lie, when they are made, when old ones go. Knows nothing of what
 //! is in them.
 
-use std::env;
+mod state;
+
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+pub use state::State;
+pub(crate) use state::own_file;
+
 use crate::mask::Masker;
+use state::{new_file, private_folder};
 
 /// So many runs keep their files, this one included.
 const KEPT_RUNS: usize = 20;
@@ -27,12 +32,14 @@ const MAX_SAME_NAMES: u32 = 1000;
 pub struct RunDir {
     inner: Arc<Inner>,
     masker: Masker,
+    /// Whether nothing is to be kept.
+    nowhere: bool,
 }
 
 #[derive(Debug)]
 struct Inner {
-    /// Where all runs' files lie; `None` if the environment does not say.
-    state: Option<PathBuf>,
+    /// Where all runs' files lie.
+    state: State,
     run: String,
     made: Mutex<Option<Made>>,
 }
@@ -46,20 +53,29 @@ struct Made {
 }
 
 impl RunDir {
-    /// The folder of the run `run_id`, under `$JOBRUN_STATE_DIR`, else `$XDG_STATE_HOME/jobrun`,
-    /// else `~/.local/state/jobrun`.
+    /// The folder of the run `run_id`, where the environment says.
     pub fn new(run_id: &str) -> Self {
-        Self::with_state(state_dir(), run_id)
+        Self::with_state(State::of_environment(), run_id)
     }
 
     /// The folder of the run `run_id`, under `state`.
     pub fn at(state: impl Into<PathBuf>, run_id: &str) -> Self {
-        Self::with_state(Some(state.into()), run_id)
+        Self::with_state(State::at(state), run_id)
     }
 
-    fn with_state(state: Option<PathBuf>, run_id: &str) -> Self {
+    fn with_state(state: State, run_id: &str) -> Self {
         let inner = Inner { state, run: encode(run_id), made: Mutex::new(None) };
-        Self { inner: Arc::new(inner), masker: Masker::none() }
+        Self { inner: Arc::new(inner), masker: Masker::none(), nowhere: false }
+    }
+
+    /// No folder: of what would go to a file nobody will ask for the whole.
+    pub fn nowhere() -> Self {
+        Self { nowhere: true, ..Self::with_state(State::default(), "") }
+    }
+
+    /// Whether there is no folder, and no file is to be asked for.
+    pub fn is_nowhere(&self) -> bool {
+        self.nowhere
     }
 
     /// The same folder, for files in which secrets are covered.
@@ -79,7 +95,7 @@ impl RunDir {
     pub fn apart(&self) -> Self {
         let (state, run) = (self.inner.state.clone(), self.inner.run.clone());
         let inner = Inner { state, run, made: Mutex::new(None) };
-        Self { inner: Arc::new(inner), masker: self.masker.clone() }
+        Self { inner: Arc::new(inner), masker: self.masker.clone(), nowhere: self.nowhere }
     }
 
     /// Makes a new file and says where it is. `name` may be anything, such as the name of a future:
@@ -90,7 +106,7 @@ impl RunDir {
     ///
     /// # Errors
     ///
-    /// When the folder or the file cannot be made, or the folder belongs to another user.
+    /// When the folder or the file cannot be made, or somebody else could change what is in the folder.
     pub fn file(&self, name: &str) -> io::Result<(File, PathBuf)> {
         let folder = self.inner.folder()?;
         let name = encode(&self.masker.text(name));
@@ -99,7 +115,7 @@ impl RunDir {
                 0 => folder.join(&name),
                 number => folder.join(format!("{name}~{number}")),
             };
-            match create(&path) {
+            match new_file(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 made => return made.map(|file| (file, path)),
             }
@@ -114,10 +130,9 @@ impl RunDir {
     ///
     /// As [`file`](Self::file).
     pub fn nameless(&self) -> io::Result<File> {
-        let (_, path) = self.file("nameless")?;
-        let opened = OpenOptions::new().read(true).write(true).open(&path);
+        let (file, path) = self.file("nameless")?;
         fs::remove_file(&path)?;
-        opened
+        Ok(file)
     }
 }
 
@@ -127,13 +142,7 @@ impl Inner {
         if let Some(made) = &*made {
             return Ok(made.path.clone());
         }
-        let state = self.state.as_ref().ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                "there is no place for files: set JOBRUN_STATE_DIR, XDG_STATE_HOME or HOME",
-            )
-        })?;
-        let new = Made::make(state, &self.run)?;
+        let new = Made::make(&self.state, &self.run)?;
         let path = new.path.clone();
         *made = Some(new);
         Ok(path)
@@ -141,61 +150,16 @@ impl Inner {
 }
 
 impl Made {
-    fn make(state: &Path, run: &str) -> io::Result<Self> {
-        let runs = state.join("runs");
+    fn make(state: &State, run: &str) -> io::Result<Self> {
+        let runs = state.folder("runs")?;
         let path = runs.join(run);
-        for folder in [state, &runs, &path] {
-            private_folder(folder)?;
-        }
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path.join(LOCK))?;
+        private_folder(&path)?;
+        let lock = own_file(&path.join(LOCK))?;
         // A file system without locks still holds files; they may be pruned early.
         let _ = lock.try_lock_shared();
         prune(&runs, &path);
         Ok(Self { path, _lock: lock })
     }
-}
-
-/// Where the files of all runs lie.
-fn state_dir() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(own) = set("JOBRUN_STATE_DIR") {
-        return std::path::absolute(own).ok();
-    }
-    // A relative one is to be ignored, says the XDG specification.
-    if let Some(xdg) = set("XDG_STATE_HOME").filter(|path| path.is_absolute()) {
-        return Some(xdg.join("jobrun"));
-    }
-    set("HOME").filter(|path| path.is_absolute()).map(|home| home.join(".local/state/jobrun"))
-}
-
-/// Makes a folder that only this user can enter, if it is not there.
-fn private_folder(path: &Path) -> io::Result<()> {
-    let explain = |error: io::Error| {
-        io::Error::new(error.kind(), format!("cannot make the folder {}: {error}", path.display()))
-    };
-    let is_new = !path.exists();
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(explain)?;
-    if is_new {
-        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(explain)?;
-    }
-    // Whoever owns the folder could put a link in the place of a file.
-    let owner = fs::metadata(path).map_err(explain)?.uid();
-    if owner == rustix::process::geteuid().as_raw() {
-        return Ok(());
-    }
-    let message = format!("the folder {} belongs to another user", path.display());
-    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.set_permissions(Permissions::from_mode(0o600))?;
-    Ok(file)
 }
 
 /// Removes the files of all but the newest runs, and of those that are alive. What cannot be removed
@@ -216,12 +180,16 @@ fn prune(runs: &Path, own: &Path) {
 }
 
 fn is_alive(run: &Path) -> bool {
-    File::open(run.join(LOCK))
+    // Without waiting, should somebody have put a pipe there.
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options
+        .open(run.join(LOCK))
         .is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }
 
 /// A file name for any text: letters, digits, `.`, `_` and `-` stay, but for a first `.`.
-fn encode(name: &str) -> String {
+pub(crate) fn encode(name: &str) -> String {
     // A name has at most 255 bytes, and other text may follow.
     const MAX_LEN: usize = 200;
     let mut encoded = String::with_capacity(name.len());
