@@ -157,6 +157,7 @@ pub struct Changes {
 
 /// How a job is run and shown.
 #[derive(Clone, Debug, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags, independent of each other")]
 pub struct RunOptions {
     /// What to change before the run.
     #[command(flatten)]
@@ -174,6 +175,9 @@ pub struct RunOptions {
     /// What to show of the tasks' output
     #[arg(long, value_enum, default_value_t, value_name = "HOW", help_heading = "What is shown")]
     pub output: Output,
+    /// Pass the tasks' output on as it is, escapes and all, also to a terminal and where CI is set
+    #[arg(long, help_heading = "What is shown")]
+    pub raw: bool,
     /// How to show progress
     #[arg(long, value_enum, default_value_t, value_name = "HOW", help_heading = "What is shown")]
     pub progress: Progress,

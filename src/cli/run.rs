@@ -27,6 +27,18 @@ use crate::run::secrets::Secrets;
 use crate::time;
 use crate::work::Notice;
 
+/// The variables that tell of a CI system. Most set the first one as well.
+const CI: [&str; 8] = [
+    "CI",
+    "GITHUB_ACTIONS",
+    "GITLAB_CI",
+    "TF_BUILD",
+    "TEAMCITY_VERSION",
+    "BUILDKITE",
+    "CIRCLECI",
+    "JENKINS_URL",
+];
+
 /// Runs a target; gives the exit code.
 pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Result<u8, Problem> {
     let reports = reports(&options.reports)?;
@@ -149,7 +161,9 @@ fn console_options(options: &RunOptions, stdout_is_taken: bool) -> console::Opti
             i8::try_from(options.verbose).unwrap_or(i8::MAX)
         },
         is_terminal: io::stderr().is_terminal(),
-        ci: std::env::var_os("CI").is_some_and(|value| !value.is_empty()),
+        stdout_is_terminal: io::stdout().is_terminal(),
+        ci: CI.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())),
+        raw: options.raw,
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod console;
 pub mod events;
+pub mod filter;
 pub mod html;
 pub mod json;
 pub mod junit;

@@ -12,6 +12,7 @@ use crate::job::Place;
 use crate::ledger::Record;
 use crate::measure::{self, Counts};
 use crate::outcome::{Because, Captured, Cause, Return, State};
+use crate::report::filter;
 use crate::shape::RunView;
 
 /// A duration at the precision that people care for: `21µs`, `0.2ms`, `12ms`, `1.23s`, `2m 03s`,
@@ -34,28 +35,23 @@ pub fn seconds(time: Duration) -> String {
 }
 
 /// Text that can do nothing but be read: control characters, terminal escapes and what changes the
-/// direction of writing are shown as `\u{1b}`. Tabs stay; so do line breaks if `lines` says so.
+/// direction of writing are shown as `\u{1b}`, and so is the beginning of what a CI system could take for a
+/// command. Tabs stay; so do line breaks if `lines` says so.
 pub fn plain(text: &str, lines: bool) -> Cow<'_, str> {
-    let kept = |c: char| c == '\t' || (lines && c == '\n') || !is_active(c);
-    if text.chars().all(kept) {
-        return Cow::Borrowed(text);
-    }
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if kept(c) {
-            escaped.push(c);
-        } else {
-            escaped.extend(c.escape_default());
+    let kept = |c: char| c == '\t' || (lines && c == '\n') || !filter::is_active(c);
+    let mut text = Cow::Borrowed(text);
+    if !text.chars().all(kept) {
+        let mut escaped = String::with_capacity(text.len() + 16);
+        for c in text.chars() {
+            if kept(c) {
+                escaped.push(c);
+            } else {
+                escaped.extend(c.escape_default());
+            }
         }
+        text = Cow::Owned(escaped);
     }
-    Cow::Owned(escaped)
-}
-
-/// Whether a character does something other than being seen.
-fn is_active(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}')
-        || matches!(c, '\u{2066}'..='\u{2069}')
+    filter::without_commands(&text).map_or(text, Cow::Owned)
 }
 
 /// The last lines of a stream, at most so many, without terminal escapes; what else is not text is

@@ -23,6 +23,7 @@ mod executors;
 mod expansion;
 mod faults;
 mod files;
+mod filter;
 mod formats;
 mod guard;
 mod include;

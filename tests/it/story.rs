@@ -135,6 +135,13 @@ impl Story {
         }
         for name in [
             "CI",
+            "GITHUB_ACTIONS",
+            "GITLAB_CI",
+            "TF_BUILD",
+            "TEAMCITY_VERSION",
+            "BUILDKITE",
+            "CIRCLECI",
+            "JENKINS_URL",
             "NO_COLOR",
             "CLICOLOR",
             "CLICOLOR_FORCE",

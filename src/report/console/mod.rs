@@ -2,9 +2,11 @@
 //! line.
 //!
 //! Standard output belongs to the tasks; jobrun's own words go to standard error. Names and messages
-//! are escaped, what tasks write is not.
+//! are escaped. What tasks write passes byte for byte, unless it is shown to a terminal or in the log of
+//! a CI system: there it is made harmless.
 
 mod board;
+mod passage;
 mod prefix;
 mod screen;
 mod summary;
@@ -21,9 +23,11 @@ use crate::ledger::Record;
 use crate::measure::Counts;
 use crate::outcome::{State, Stream};
 use crate::report::Observer;
+use crate::report::filter::Place;
 use crate::report::words;
 use crate::shape::RunView;
 use board::Board;
+use passage::Passage;
 use prefix::Prefixer;
 use screen::Screen;
 
@@ -49,8 +53,25 @@ pub struct Options {
     pub verbosity: i8,
     /// Whether standard error is a terminal.
     pub is_terminal: bool,
+    /// Whether standard output is one.
+    pub stdout_is_terminal: bool,
     /// Whether `CI` is set: a log is no terminal, even where it looks like one.
     pub ci: bool,
+    /// Whether the tasks' output passes as it is, wherever it is shown.
+    pub raw: bool,
+}
+
+impl Options {
+    /// The way that a stream of a task goes.
+    fn passage(&self, run: &RunView<'_>, stream: Stream) -> Passage {
+        let to_stdout = stream == Stream::Stdout && !self.stdout_is_taken;
+        let to_terminal = if to_stdout { self.stdout_is_terminal } else { self.is_terminal };
+        if self.raw || !(to_terminal || self.ci) {
+            return Passage::raw();
+        }
+        let place = Place { ci: self.ci, lines: self.output == Output::Live };
+        Passage::harmless(place, run.masker)
+    }
 }
 
 /// What becomes of the tasks' output.
@@ -116,7 +137,7 @@ impl Console {
             options,
             screen: Screen::new(stdout, stderr, options.color),
             target: live.then_some(target),
-            prefixer: Prefixer::default(),
+            prefixer: Prefixer::new(options.color),
             counts: Counts::default(),
             tenths: 0,
         }
@@ -147,7 +168,7 @@ impl Console {
     fn retried(&mut self, run: &RunView<'_>, node: NodeId, attempt: u32) {
         let record = run.record(node);
         self.screen.board(|board| board.ended(node));
-        self.end_lines(run, node);
+        self.end_lines(node);
         let detail = record.detail.as_deref();
         let earlier = detail.and_then(|detail| detail.earlier.last());
         let failure = earlier.and_then(|earlier| earlier.failure.as_ref());
@@ -173,7 +194,7 @@ impl Console {
             board.ended(node);
             board.counted(&counts);
         });
-        self.end_lines(run, node);
+        self.end_lines(node);
         let shows_output = has_output(record)
             && match self.options.output {
                 Output::Grouped => true,
@@ -235,8 +256,8 @@ impl Console {
 
     fn job_finished(&mut self, run: &RunView<'_>) {
         self.screen.close_board();
-        for (name, stream, rest) in self.prefixer.end_all() {
-            self.screen.pass(stream, &prefix::line(&name, &rest, self.options.color));
+        for (stream, rest) in self.prefixer.end_all() {
+            self.screen.pass(stream, &rest);
         }
         summary::show(&mut self.screen, run, self.options.verbosity);
     }
@@ -276,11 +297,18 @@ impl Console {
     }
 
     /// What tasks wrote without a newline at its end becomes a line of its own.
-    fn end_lines(&mut self, run: &RunView<'_>, node: NodeId) {
+    fn end_lines(&mut self, node: NodeId) {
         for (stream, rest) in self.prefixer.end(node) {
-            let line = prefix::line(&name(run, node), &rest, self.options.color);
-            self.screen.pass(stream, &line);
+            self.screen.pass(stream, &rest);
         }
+    }
+
+    fn wrote(&mut self, run: &RunView<'_>, node: NodeId, stream: Stream, bytes: &[u8]) {
+        let options = self.options;
+        let lines = self
+            .prefixer
+            .push(node, stream, bytes, || (name(run, node), options.passage(run, stream)));
+        self.screen.pass(stream, &lines);
     }
 
     fn pass_output(&mut self, run: &RunView<'_>, node: NodeId) {
@@ -288,11 +316,13 @@ impl Console {
         for (stream, captured) in
             [(Stream::Stdout, &detail.stdout), (Stream::Stderr, &detail.stderr)]
         {
-            if let Err(error) = self.screen.pass_captured(stream, captured) {
+            let passage = || self.options.passage(run, stream);
+            if let Err(error) = self.screen.pass_captured(stream, captured, passage()) {
+                let shown = passage().whole(&captured.kept);
                 let message = format!("{}: its output cannot be read: {error}", name(run, node));
                 self.line(RED, "error", &message);
                 self.screen.lost(io::Error::new(error.kind(), message));
-                self.screen.pass(stream, &captured.kept);
+                self.screen.pass(stream, &shown);
             }
         }
     }
@@ -307,10 +337,7 @@ impl Observer for Console {
             }
             Event::Output { node, stream, bytes } => {
                 if self.options.output == Output::Live {
-                    let name = name(run, *node);
-                    let color = self.options.color;
-                    let lines = self.prefixer.push(*node, &name, *stream, bytes, color);
-                    self.screen.pass(*stream, &lines);
+                    self.wrote(run, *node, *stream, bytes);
                 }
             }
             Event::Retry { node, attempt, .. } => self.retried(run, *node, *attempt),

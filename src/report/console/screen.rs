@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use anstyle::Style;
 
 use super::board::Board;
+use super::passage::Passage;
 use crate::outcome::{Captured, Stream};
 
 /// Where everything is shown.
@@ -54,7 +55,7 @@ impl Screen {
         if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
     }
 
-    /// Passes on what a task wrote, byte for byte.
+    /// Passes on what a task wrote, as it is to be shown.
     pub(super) fn pass(&mut self, stream: Stream, bytes: &[u8]) {
         let Some(last) = bytes.last() else { return };
         let sink = sink(&mut self.stdout, &mut self.stderr, stream);
@@ -66,21 +67,31 @@ impl Screen {
     ///
     /// # Errors
     /// If the file cannot be read; what could be read of it was passed on.
-    pub(super) fn pass_captured(&mut self, stream: Stream, captured: &Captured) -> io::Result<()> {
+    pub(super) fn pass_captured(
+        &mut self,
+        stream: Stream,
+        captured: &Captured,
+        mut passage: Passage,
+    ) -> io::Result<()> {
+        if !passage.is_raw() && !self.fresh {
+            // Two outputs without a newline between them could be a command together.
+            self.pass(stream, b"\n");
+        }
         let Some(path) = &captured.path else {
             if let Some(lost) = &captured.lost {
-                self.pass(stream, &lost.head);
+                self.pass(stream, &passage.push(&lost.head));
                 let ends = (lost.head.len() + captured.kept.len()) as u64;
                 let bytes = captured.bytes.saturating_sub(ends);
                 self.say(&format!("[{bytes} bytes in between are lost]"));
             }
-            self.pass(stream, &captured.kept);
+            self.pass(stream, &passage.whole(&captured.kept));
             return Ok(());
         };
         let mut file = File::open(path)?;
         let sink = sink(&mut self.stdout, &mut self.stderr, stream);
-        self.fresh = captured.kept.ends_with(b"\n");
-        aside(self.board.as_ref(), || copy(&mut file, sink))
+        let copied = aside(self.board.as_ref(), || copy(&mut file, passage, sink));
+        self.fresh = sink.last == b'\n';
+        copied
     }
 
     /// Shows a live display from now on.
@@ -134,17 +145,19 @@ fn aside<R>(board: Option<&Board>, act: impl FnOnce() -> R) -> R {
     }
 }
 
-fn copy(file: &mut File, sink: &mut Sink) -> io::Result<()> {
+fn copy(file: &mut File, mut passage: Passage, sink: &mut Sink) -> io::Result<()> {
     let mut piece = vec![0; 64 * 1024];
-    loop {
+    let read = loop {
         match file.read(&mut piece) {
-            Ok(0) => return Ok(()),
-            Ok(_) if sink.dead => return Ok(()),
-            Ok(len) => sink.write(&piece[..len]),
+            Ok(0) => break Ok(()),
+            Ok(_) if sink.dead => break Ok(()),
+            Ok(len) => sink.write(&passage.push(&piece[..len])),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => break Err(error),
         }
-    }
+    };
+    sink.write(&passage.finish());
+    read
 }
 
 /// A stream that is written to until it fails.
@@ -153,17 +166,18 @@ struct Sink {
     name: &'static str,
     error: Option<io::Error>,
     dead: bool,
+    /// The last byte that was written.
+    last: u8,
 }
 
 impl Sink {
     fn new(out: Box<dyn Write + Send>, name: &'static str) -> Self {
-        Self { out, name, error: None, dead: false }
+        Self { out, name, error: None, dead: false, last: b'\n' }
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        if self.dead {
-            return;
-        }
+        let Some(last) = bytes.last().filter(|_| !self.dead) else { return };
+        self.last = *last;
         // Flushed at once, so that the two streams stay in order where they meet.
         if let Err(error) = self.out.write_all(bytes).and_then(|()| self.out.flush()) {
             self.dead = true;

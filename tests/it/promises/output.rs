@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::promises::kept;
-use crate::story::{End, Story};
+use crate::story::{End, Story, require};
 
 /// A script that says whether the process whose number is in the file `left` lives. One that was killed
 /// may take a moment to be gone, and one that lives is looked at until the story's patience ends if it
@@ -202,4 +202,100 @@ fn f42_output_that_no_file_can_take_is_an_error_of_jobrun_and_fails_no_task() {
     end.says("warn large: only the ends of its stdout could be kept: cannot make the folder ");
     assert_eq!(end.stderr.matches("error: output of tasks is lost: ").count(), 1);
     assert!(end.stdout.contains("small\n") && end.stdout.contains("xend\n"));
+}
+
+/// What a hostile task writes, and what is shown of it on a terminal and in a log. Each line does something
+/// else to those who act on it.
+const HOSTILE: [(&[u8], &str, &str); 16] = [
+    (b"\x1b]0;title\x07a", "a", "a"),
+    (b"\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link", "link"),
+    (b"\x1b]52;c;cm0gLXJmIC8=\x1b\\b", "b", "b"),
+    (b"\x1b[2J\x1b[1;1H\x1b[?1049h\x1b[5n\x1b[20tc", "c", "c"),
+    (b"\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
+    (b"\x1bc\x1b(0\x1b=d\x08\x0b\x0c\x0e\x7f", "d", "d"),
+    (b"\x1bP+q544e\x1b\\\x1b_x\x1b\\\x1b^x\x1b\\\x1bXx\x1b\\e", "e", "e"),
+    (b"f\x9b2J\x90\x9d0;x", "f2J0;x", "f2J0;x"),
+    (b"\xc2\x9b2J\xc2\x9d0;x\xc2\x9cg\xc2\x85", "g", "g"),
+    ("\u{202e}h\u{2066}".as_bytes(), "\\u{202e}h\\u{2066}", "\\u{202e}h\\u{2066}"),
+    (b"::set-output name=i::x", "\\u{3a}:set-output name=i::x", "\\u{3a}:set-output name=i::x"),
+    (b" \x07:\x07:j", " \\u{3a}:j", " \\u{3a}:j"),
+    (b"##[group]k", "\\u{23}#[group]k", "\\u{23}#[group]k"),
+    (b"l ##[error]x", "l ##[error]x", "l \\u{23}#[error]x"),
+    (b"##vso[task.x]m", "\\u{23}#vso[task.x]m", "\\u{23}#vso[task.x]m"),
+    (b"##teamcity[x]n", "\\u{23}#teamcity[x]n", "\\u{23}#teamcity[x]n"),
+];
+
+/// A job of hostile names with a task that writes that.
+fn hostile() -> Story {
+    let story = Story::new(
+        r#"
+        name = "::error::job\u001B]0;t\u0007##[x]"
+
+        [[task]]
+        name = "::debug::task"
+        run  = ["cat", "hostile"]
+
+        [[task]]
+        name = "fails"
+        call = "fail"
+        args = ["::error::no\u001B[2J\n::error::no ##[x]\u202E"]
+        "#,
+    );
+    let text: Vec<u8> = HOSTILE.iter().flat_map(|(bytes, ..)| [*bytes, b"\n"].concat()).collect();
+    fs::write(story.path("hostile"), text).unwrap();
+    story.args(&["--color", "never"])
+}
+
+/// Nothing that jobrun itself says does anything but be read.
+fn says_nothing_hostile(end: &End) {
+    let control = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    assert!(!end.stderr.contains(control), "{:?}", end.stderr);
+    assert!(!end.stderr.contains("##["), "{}", end.stderr);
+    assert!(!end.stderr.lines().any(|line| line.trim_start().starts_with("::")), "{}", end.stderr);
+    end.says("fail: ::error::no\\u{1b}[2J");
+}
+
+#[test]
+fn f46_in_the_log_of_a_ci_system_output_and_names_do_nothing_but_be_read() {
+    for name in ["CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "TEAMCITY_VERSION"] {
+        let end = hostile().env(name, "true").run();
+        kept(&end, 1);
+        let shown: String = HOSTILE.iter().flat_map(|(_, _, log)| [*log, "\n"]).collect();
+        assert_eq!(end.stdout, shown);
+        says_nothing_hostile(&end);
+    }
+}
+
+#[test]
+fn f46_live_lines_in_a_log_do_nothing_but_be_read() {
+    let end = hostile().env("CI", "true").args(&["--output", "live"]).run();
+    kept(&end, 1);
+    let resets = |log: &str| if log.contains('\x1b') { "\x1b[0m" } else { "" };
+    let line = |log: &str| format!("\\u{{3a}}:debug::task | {log}{}\n", resets(log));
+    assert_eq!(end.stdout, HOSTILE.iter().map(|(_, _, log)| line(log)).collect::<String>());
+}
+
+#[test]
+fn f46_on_a_terminal_output_and_names_do_nothing_but_be_read() {
+    if !require("script") {
+        return;
+    }
+    let on_terminal = ["sh", "-c", r#"exec script -qec "$*" /dev/null"#, "sh"];
+    let end = hostile().under(&on_terminal).args(&["--progress", "none"]).run();
+    kept(&end, 1);
+    let shown: String = HOSTILE.iter().flat_map(|(_, terminal, _)| [*terminal, "\r\n"]).collect();
+    assert!(end.stdout.contains(&shown), "{:?}", end.stdout);
+    let rest = end.stdout.replace(&shown, "").replace("\r\n", "\n");
+    assert!(!rest.contains(|c: char| c.is_control() && c != '\n'), "{rest:?}");
+}
+
+#[test]
+fn f46_elsewhere_and_where_that_is_asked_for_output_passes_byte_for_byte() {
+    let text: Vec<u8> = HOSTILE.iter().flat_map(|(bytes, ..)| [*bytes, b"\n"].concat()).collect();
+    for story in [hostile(), hostile().env("CI", "true").arg("--raw")] {
+        let end = story.run();
+        kept(&end, 1);
+        assert_eq!(end.stdout, String::from_utf8_lossy(&text));
+        says_nothing_hostile(&end);
+    }
 }
