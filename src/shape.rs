@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::ser::Serializer;
@@ -310,6 +312,9 @@ pub struct OutputShape<'a> {
     /// Its beginning. Said only if it is lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     head: Option<Cow<'a, str>>,
+    /// The bytes of `tail` in base64. Said only if they are not all text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
 }
 
 /// An executor and how busy it was.
@@ -521,6 +526,10 @@ fn is_false(flag: &bool) -> bool {
 
 /// The end of a stream as text: at most [`TAIL`] bytes of it, or all there is where the rest is lost.
 pub fn tail(captured: &Captured) -> Cow<'_, str> {
+    String::from_utf8_lossy(last_bytes(captured))
+}
+
+fn last_bytes(captured: &Captured) -> &[u8] {
     let kept = &captured.kept;
     let most = if captured.lost.is_some() { kept.len() } else { TAIL };
     let mut start = kept.len().saturating_sub(most);
@@ -529,12 +538,19 @@ pub fn tail(captured: &Captured) -> Cow<'_, str> {
         let whole = kept[start..].iter().take(4).position(|byte| byte & 0xC0 != 0x80);
         start += whole.unwrap_or(0);
     }
-    String::from_utf8_lossy(&kept[start..])
+    &kept[start..]
 }
 
 impl OutputShape<'_> {
     const fn empty() -> Self {
-        Self { bytes: 0, tail: Cow::Borrowed(""), path: None, lost: false, head: None }
+        Self {
+            bytes: 0,
+            tail: Cow::Borrowed(""),
+            path: None,
+            lost: false,
+            head: None,
+            base64: None,
+        }
     }
 }
 
@@ -545,6 +561,9 @@ fn output(captured: &Captured) -> OutputShape<'_> {
         path: captured.path.as_deref().map(|path| path.to_string_lossy()),
         lost: captured.lost.is_some(),
         head: captured.lost.as_ref().map(|lost| String::from_utf8_lossy(&lost.head)),
+        base64: str::from_utf8(last_bytes(captured))
+            .is_err()
+            .then(|| STANDARD.encode(last_bytes(captured))),
     }
 }
 

@@ -22,13 +22,14 @@ use crate::run::pace::{Change, Pace};
 use crate::run::remarks::{self, Remark};
 use crate::run::{Facts, leftovers};
 use crate::schedule::{Action, Answer, End, Options, Schedule};
-use crate::shape::RunView;
+use crate::shape::{self, RunView};
 use crate::time::Time;
 use crate::value::Value;
 use crate::work::{Done, Notice, Start, Stop};
 
-/// What stays in memory of an output once its observers have seen it, in bytes.
-const TAIL: usize = 2048;
+/// What stays in memory of an output once its observers have seen it, in bytes: what is shown of it, and the
+/// rest of a character before that.
+const TAIL: usize = shape::TAIL + 3;
 
 /// What becomes of a call that has not ended when it must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,11 @@
 //! Promises about what tasks write.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use crate::promises::kept;
 use crate::story::{End, Story, require};
@@ -298,4 +303,136 @@ fn f46_elsewhere_and_where_that_is_asked_for_output_passes_byte_for_byte() {
         assert_eq!(end.stdout, String::from_utf8_lossy(&text));
         says_nothing_hostile(&end);
     }
+}
+
+/// The most memory that the runner has had, in KiB: the process whose number is in this file.
+fn peak(runner: &Path) -> u64 {
+    let pid = fs::read_to_string(runner).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// How much a task writes: what is asked for in bytes, else little, for the time that takes.
+fn much() -> u64 {
+    let asked = std::env::var("JOBRUN_TEST_OUTPUT_BYTES").ok();
+    asked.map_or(64 << 20, |bytes| bytes.parse().unwrap())
+}
+
+#[test]
+fn f42_f43_one_line_of_any_length_takes_no_memory_and_is_counted_to_the_byte() {
+    // No newline, not even at its end, and nothing but NULs.
+    let bytes = much();
+    let story = Story::new(&format!(
+        r#"
+        [[task]]
+        name = "idle"
+        run  = "echo $PPID > runner; cat idle"
+
+        [[task]]
+        name  = "much"
+        run   = "head -c {bytes} /dev/zero; printf end"
+        after = ["idle"]
+
+        [[task]]
+        name  = "over"
+        run   = "cat over"
+        after = ["much"]
+        "#
+    ))
+    .args(&["--output", "none"]);
+    let (idle, over) = (story.gate("idle"), story.gate("over"));
+    let running = story.spawn();
+    let standing = idle.reached();
+    let before = peak(&running.path("runner"));
+    drop(standing);
+    let standing = over.reached();
+    let after = peak(&running.path("runner"));
+    drop(standing);
+    let end = running.end();
+    kept(&end, 0);
+    assert!(after - before <= 64 << 10, "{before} KiB, then {after} KiB");
+    let stdout = &end.future("much")["stdout"];
+    assert_eq!(stdout["bytes"], bytes + 3);
+    assert!(stdout["tail"].as_str().unwrap().ends_with("\0end"));
+    let file = stdout["path"].as_str().unwrap();
+    assert_eq!(fs::metadata(file).unwrap().len(), bytes + 3);
+}
+
+#[test]
+fn f44_a_thousand_tasks_that_write_at_once_are_never_mixed() {
+    let (tasks, size) = (if cfg!(debug_assertions) { 200 } else { 1000 }, 1_000_000);
+    // Bytes that are each task's own: a stretch of digits that no other has.
+    let write = "seq $(($1 * 1000000 + 1000000000)) 2000000000 | head -c 1000000";
+    let end = Story::new(&format!(
+        r#"
+        [executor]
+        max_workers = 100
+
+        [[task]]
+        name   = "t"
+        run    = ["sh", "-c", "{write}", "sh", "{{{{ item }}}}"]
+        map    = {{ range = [0, {tasks}] }}
+        result = "none"
+        "#
+    ))
+    .run();
+    kept(&end, 0);
+    let expected = |task: u64| -> Vec<u8> {
+        let mut text = String::with_capacity(size + 11);
+        let mut number = task * 1_000_000 + 1_000_000_000;
+        while text.len() < size {
+            writeln!(text, "{number}").unwrap();
+            number += 1;
+        }
+        text.truncate(size);
+        text.into_bytes()
+    };
+    let mut shown: HashSet<blake3::Hash> =
+        end.stdout.as_bytes().chunks(size).map(blake3::hash).collect();
+    for task in 0..tasks {
+        let future = end.future(&format!("t[{task}]"));
+        let hash = blake3::hash(&expected(task));
+        let file = fs::read(future["stdout"]["path"].as_str().unwrap()).unwrap();
+        assert_eq!(blake3::hash(&file), hash, "t[{task}]");
+        assert!(shown.remove(&hash), "t[{task}] is not in one piece on standard output");
+    }
+    assert!(shown.is_empty());
+}
+
+#[test]
+fn f45_bytes_that_are_no_text_are_where_they_belong() {
+    let story = Story::new(
+        r#"
+        [[task]]
+        name = "short"
+        run  = "printf 'a\\377b'"
+
+        [[task]]
+        name   = "long"
+        run    = "head -c 100000 /dev/zero | tr '\\0' '\\377'"
+        result = "none"
+
+        [[task]]
+        name = "inherited"
+        run  = "printf %s \"$BYTES\" | od -An -tx1"
+
+        [[task]]
+        name = "folder"
+        run  = ["sh", "-c", "cd $(printf 'd\\377') && pwd | od -An -tx1 | tr -d ' \n'"]
+        "#,
+    );
+    fs::create_dir(story.path("").join(OsStr::from_bytes(b"d\xff"))).unwrap();
+    let end = story.env("BYTES", OsStr::from_bytes(b"x\xfe")).run();
+    kept(&end, 0);
+    let short = &end.future("short")["stdout"];
+    assert_eq!((&short["bytes"], &short["tail"]), (&3.into(), &"a\u{fffd}b".into()));
+    assert_eq!(short["base64"], "Yf9i");
+    let long = &end.future("long")["stdout"];
+    let whole = fs::read(long["path"].as_str().unwrap()).unwrap();
+    assert!(whole.len() == 100_000 && whole.iter().all(|byte| *byte == 0xff));
+    assert_eq!(long["base64"].as_str().unwrap().len(), 2732);
+    assert!(end.future("inherited")["stdout"].get("base64").is_none());
+    assert_eq!(end.result("inherited"), " 78 fe");
+    assert!(end.result("folder").as_str().unwrap().ends_with("64ff0a"));
 }
