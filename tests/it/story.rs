@@ -212,14 +212,16 @@ impl Running {
     }
 
     /// The process that does the work, whose guard is the one that a user sees. The guard may have another
-    /// child, which does nothing.
+    /// child, which does nothing, and whose end sends no signal.
     pub fn runner(&self) -> Pid {
         let guard = self.pid().as_raw_nonzero();
         let children = fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).unwrap();
-        let is_keeper = |pid: &&str| {
-            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|it| it == "run-keeper\n")
+        let sends_sigchld = |pid: &&str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            let (_, fields) = stat.rsplit_once(") ").unwrap();
+            fields.split(' ').nth(35) == Some("17")
         };
-        let runner = children.split_whitespace().find(|pid| !is_keeper(pid)).unwrap();
+        let runner = children.split_whitespace().find(sends_sigchld).unwrap();
         Pid::from_raw(runner.parse().unwrap()).unwrap()
     }
 
