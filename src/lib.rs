@@ -59,6 +59,7 @@ pub mod inbox;
 pub mod job;
 pub mod ledger;
 pub mod lint;
+pub mod lock;
 pub mod manifest;
 pub mod mask;
 pub mod measure;

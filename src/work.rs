@@ -213,6 +213,8 @@ pub enum Notice {
         /// Which of the backend's jobservers.
         jobserver: usize,
     },
+    /// The system has room for no child though none runs. It is meant for the backend, as the one before.
+    Cramped,
     /// An executor can run nothing any more. What was handed to it still ends, one by one.
     Broken {
         /// The executor.
@@ -229,6 +231,8 @@ pub enum Notice {
     Warning(String),
     /// The run was paused, with all that it has started, and goes on.
     GoesOn,
+    /// Another run of the job has ended, and this one may begin.
+    Turn,
     /// The process was sent a signal that asks it to stop.
     Signal(i32),
     /// A callback ended.

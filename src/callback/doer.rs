@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, bounded, unbounded};
 use tracing::Span;
 
 use super::post::{Post, timed_out};
@@ -17,7 +17,7 @@ use crate::inbox::Sender;
 use crate::mask::Masker;
 use crate::outcome::Outcome;
 use crate::rundir::RunDir;
-use crate::supervise::{ChildEnd, ChildEvent, Children, How, Patron, Request, Urgency};
+use crate::supervise::{ChildEnd, ChildEvent, Children, Headroom, How, Patron, Request, Urgency};
 use crate::time::{Clock, Time};
 use crate::work::{Call, CallbackWork, Command, Notice, ResultKind, Stop};
 
@@ -30,16 +30,42 @@ pub(super) struct Doer {
     functions: Functions,
     dir: PathBuf,
     masker: Masker,
+    /// What the system has room for.
+    headroom: Arc<Headroom>,
     hosts: Hosts,
     /// Made when there is a first command.
     children: Option<Children>,
+    stand_in: Option<Channel<Act>>,
 }
+
+/// What a thread is for.
+type Act = Box<dyn FnOnce() + Send>;
 
 impl Doer {
     pub(super) fn new(sender: Sender<Notice>, functions: Functions, dir: &Path) -> Self {
-        let dir = dir.to_owned();
-        let (masker, hosts) = (Masker::none(), Hosts::default());
-        Self { sender, functions, dir, masker, hosts, children: None }
+        Self {
+            sender,
+            functions,
+            dir: dir.to_owned(),
+            masker: Masker::none(),
+            headroom: Arc::default(),
+            hosts: Hosts::default(),
+            children: None,
+            stand_in: None,
+        }
+    }
+
+    /// Starts a thread for what no thread of its own can be had for, which is then done there, one after
+    /// the other. By the time it is needed, none could be had. Without it such a callback fails.
+    pub(super) fn keep_a_thread(&mut self) {
+        let (hand, handed) = unbounded::<Act>();
+        let serve = move || handed.into_iter().for_each(|act| act());
+        self.stand_in = thread().spawn(serve).is_ok().then_some(hand);
+    }
+
+    /// Takes room beside that of the run's other children.
+    pub(super) fn beside(&mut self, headroom: &Headroom) {
+        self.headroom = Arc::new(headroom.beside());
     }
 
     /// Covers secrets in files and errors.
@@ -96,6 +122,7 @@ impl Doer {
             let (sender, masker) = (self.sender.clone(), self.masker.clone());
             let files = RunDir::nowhere().masked(masker.clone());
             Children::new(Clock::start(), files, Arc::new(Sink { sender, masker }))
+                .within(Arc::clone(&self.headroom))
         });
         children.start(Request {
             key,
@@ -124,7 +151,7 @@ impl Doer {
         let token: Token = context.token().clone();
         let (done, end) = bounded(1);
         let within = span.clone();
-        spawn(move || {
+        self.spawn(move || {
             let ended = within.in_scope(|| function.call(&context, call.args));
             let _ = done.send(ended.map(drop).map_err(|failure| failure.message));
         })?;
@@ -145,7 +172,7 @@ impl Doer {
         act: impl FnOnce() -> Result<(), String> + Send + 'static,
     ) -> Result<(), String> {
         let (sender, span) = (self.sender.clone(), span.clone());
-        spawn(move || {
+        self.spawn(move || {
             let clock = Clock::start();
             // A subscriber may panic, and the run waits for this.
             let ended = catch_unwind(AssertUnwindSafe(|| span.in_scope(act)));
@@ -154,6 +181,22 @@ impl Doer {
             });
             sender.send(notice(key, ended, clock.now().since(Time::ZERO)));
         })
+    }
+
+    fn spawn(&self, act: impl FnOnce() + Send + 'static) -> Result<(), String> {
+        // It is lost with a thread that cannot be started, unless that finds it somewhere else.
+        let (hand, handed) = bounded::<Act>(1);
+        let _ = hand.send(Box::new(act));
+        let take = handed.clone();
+        let spawned = thread().spawn(move || take.try_iter().for_each(|act| act()));
+        match (spawned, &self.stand_in) {
+            (Ok(_), _) => Ok(()),
+            (Err(_), Some(stand_in)) => {
+                handed.try_iter().for_each(|act| drop(stand_in.send(act)));
+                Ok(())
+            }
+            (Err(error), None) => Err(format!("cannot start a thread: {error}")),
+        }
     }
 
     fn tell(&self, key: u64, ended: Result<(), String>, elapsed: Duration) {
@@ -197,9 +240,8 @@ impl Patron for Sink {
     }
 }
 
-fn spawn(act: impl FnOnce() + Send + 'static) -> Result<(), String> {
-    let thread = thread::Builder::new().name("callback".to_owned());
-    thread.spawn(act).map(drop).map_err(|error| format!("cannot start a thread: {error}"))
+fn thread() -> thread::Builder {
+    thread::Builder::new().name("callback".to_owned())
 }
 
 fn notice(key: u64, ended: Result<(), String>, elapsed: Duration) -> Notice {

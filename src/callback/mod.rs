@@ -26,6 +26,7 @@ use crate::ledger::CallbackRecord;
 use crate::mask::Masker;
 use crate::outcome::{Return, State};
 use crate::shape::{self, RunView};
+use crate::supervise::Headroom;
 use crate::traceparent::Trace;
 use crate::value::Value;
 use crate::work::{CallbackWork, Notice};
@@ -69,12 +70,16 @@ impl<'a> Callbacks<'a> {
     ) -> Self {
         let run_id = binder.run_id().to_owned();
         let cpus = || thread::available_parallelism().map_or(1, NonZero::get);
+        let mut doer = Doer::new(sender, functions.clone(), &job.origin.dir);
+        if job.callbacks.iter().any(|callback| callback.action.needs_thread()) {
+            doer.keep_a_thread();
+        }
         let at_once = if job.callbacks.is_empty() { 0 } else { AT_ONCE + cpus() };
         Self {
             job,
             queue: Queue::new(job, at_once),
             trace: Trace::from_env(None, &run_id),
-            doer: Doer::new(sender, functions.clone(), &job.origin.dir),
+            doer,
             binder,
             parent: tracing::Span::none(),
             spans: HashMap::new(),
@@ -95,6 +100,13 @@ impl<'a> Callbacks<'a> {
     #[must_use]
     pub fn masked(mut self, masker: Masker) -> Self {
         self.doer.mask(masker);
+        self
+    }
+
+    /// Makes these commands children of the run whose others have this room.
+    #[must_use]
+    pub fn beside(mut self, headroom: &Headroom) -> Self {
+        self.doer.beside(headroom);
         self
     }
 

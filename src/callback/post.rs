@@ -1,13 +1,15 @@
 //! One HTTP POST, bounded in where it goes, in time and in size. Knows nothing of callbacks.
 
 use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::thread;
 use std::time::Duration;
 
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout, time};
 
 use crate::hosts::Hosts;
 use crate::mask::Masker;
@@ -117,9 +119,9 @@ impl Resolver for Checked {
         let is_proxy = uri != &self.target;
         let host = self.target.host().unwrap_or_default();
         if self.hosts.allow_name(host) {
-            return self.resolver.resolve(uri, config, timeout);
+            return self.find(uri, config, timeout);
         }
-        let found = self.resolver.resolve(&self.target, config, timeout)?;
+        let found = self.find(&self.target, config, timeout)?;
         if let Some(refusal) = found.iter().find_map(|it| self.hosts.refusal(it.ip())) {
             return Err(refused(format!(
                 "{refusal}, where no post goes unless the run allows it: --allow-host {host}"
@@ -135,6 +137,24 @@ impl Resolver for Checked {
                 "a proxy may reach another address over http than was checked; use https, or allow \
                  the name: --allow-host {host}"
             )));
+        }
+        self.find(uri, config, timeout)
+    }
+}
+
+impl Checked {
+    /// Finds the addresses of a host. That has a thread of its own, so that it can be given up, unless
+    /// there is nothing to find, or no thread to be had: the library would panic.
+    fn find(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        mut timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().unwrap_or_default();
+        let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();
+        if is_address || thread::Builder::new().spawn(|| ()).is_err() {
+            timeout.after = time::Duration::NotHappening;
         }
         self.resolver.resolve(uri, config, timeout)
     }

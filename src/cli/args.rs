@@ -199,9 +199,24 @@ pub struct RunOptions {
     #[arg(long = "allow-host", value_name = "HOST", env = "JOBRUN_ALLOW_HOSTS")]
     #[arg(action = ArgAction::Append, value_delimiter = ',', help_heading = "What runs")]
     pub allow_hosts: Vec<String>,
+    /// What to do while another run of a job of `concurrency = "one"` is under way
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub lock: Busy,
     /// Show the plan and run nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What becomes of a run while another of its job is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Busy {
+    /// It waits for its turn
+    #[default]
+    Wait,
+    /// It does not begin, and jobrun ends with 4
+    Refuse,
+    /// It runs all the same; also where there can be no lock
+    Ignore,
 }
 
 /// What is shown of the tasks' output.

@@ -8,15 +8,17 @@ use std::{mem, panic, process, thread};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::args::{LogFormat, Output, Progress, RunOptions};
+use crate::cli::args::{Busy, LogFormat, Output, Progress, RunOptions};
 use crate::cli::load::{self, Problem, Target};
 use crate::cli::{colored, tell};
 use crate::compile::Environment;
+use crate::exit::Exit;
 use crate::functions::Functions;
 use crate::guard::{self, Containment, Split, Told};
 use crate::hosts::Host;
 use crate::inbox::Inbox;
 use crate::job::Job;
+use crate::lock::{Holder, OnBusy};
 use crate::mask::Masker;
 use crate::report::console::{self, Console};
 use crate::report::events::Events;
@@ -101,6 +103,19 @@ fn carry_out(
     mut reports: Vec<(Format, PathBuf)>,
     options: &RunOptions,
 ) -> Result<u8, Problem> {
+    // Before any file is touched that the run before this one may still be writing.
+    let cannot_start = |error: io::Error| Problem::Work(format!("cannot start: {error}"));
+    let on_busy = match options.lock {
+        Busy::Wait => OnBusy::Wait,
+        Busy::Refuse => OnBusy::Refuse,
+        Busy::Ignore => OnBusy::Ignore,
+    };
+    let wait = |holder: &Holder| tell(&format!("waiting for {holder} of this job"));
+    if let Some(signal) = runner.take_turn(on_busy, wait).map_err(cannot_start)? {
+        let signal_name = guard::describe_signal(signal);
+        tell(&format!("{signal_name}: stopped while waiting; nothing ran"));
+        return Ok(Exit::Interrupted(signal).code());
+    }
     for (word, path) in &job.reports {
         reports.extend(Format::parse(word).map(|format| (format, path.clone())));
     }
@@ -128,7 +143,7 @@ fn carry_out(
     for (format, path) in &json {
         runner = runner.observer(AtEnd::new(*format, path));
     }
-    let finished = runner.run().map_err(|error| Problem::Work(format!("cannot start: {error}")))?;
+    let finished = runner.run().map_err(cannot_start)?;
     // Those who were told first do not know of what failed after them.
     for error in &finished.ledger.errors {
         tell(&format!("error: {error}"));

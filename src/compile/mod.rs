@@ -151,6 +151,7 @@ fn assemble(context: &mut Context<'_>) -> Option<Job> {
     Some(Job {
         name: job_name(manifest),
         description: manifest.description.as_ref().map(|text| text.value.clone()),
+        concurrency: manifest.concurrency.as_ref().map(|it| it.value).unwrap_or_default(),
         reports: reports(manifest, &origin.dir),
         origin,
         graph,
@@ -228,10 +229,15 @@ fn declared_reports(manifest: &Manifest) -> Vec<(&'static str, &Spanned<String>)
     formats.into_iter().filter_map(|(format, path)| Some((format, path.as_deref()?))).collect()
 }
 
-/// Refuses reports of which one would take the place of another.
+/// Refuses reports that cannot be written, and those of which one would take the place of another.
 fn refuse_lost_reports(context: &mut Context<'_>) {
     let reports = declared_reports(context.manifest);
     for (index, (format, path)) in reports.iter().enumerate() {
+        if path.contains('\0') {
+            let message = "this path has a NUL character, which no file has in its name";
+            let fault = Diagnostic::error("nul", message).at(path.range());
+            context.fault(fault.hint("take the `\\u0000` out"));
+        }
         let same = |(_, other): &&(_, &Spanned<String>)| {
             // Components leave out what does not matter, such as `./` in the middle.
             Path::new(".").join(other.as_str()) == Path::new(".").join(path.as_str())

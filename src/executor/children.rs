@@ -10,9 +10,12 @@ use crate::executor::workers::Workers;
 use crate::id::NodeId;
 use crate::inbox::Sender;
 use crate::rundir::RunDir;
-use crate::supervise::{ChildEvent, Children, Patron, Request, Urgency};
+use crate::supervise::{ChildEvent, Children, Headroom, Patron, Request, Urgency};
 use crate::time::Clock;
 use crate::work::{Done, Notice, Stop};
+
+/// The variable that tells a child the number of its worker.
+const WORKER: &str = "JOBRUN_WORKER";
 
 /// The children of an executor.
 pub(super) struct ChildAttempts {
@@ -45,11 +48,18 @@ impl ChildAttempts {
         workers: Arc<Workers>,
         notices: Sender<Notice>,
         inherit: Arc<[OwnedFd]>,
+        headroom: Arc<Headroom>,
     ) -> Self {
         let (attempts, waiting) = (Mutex::default(), AtomicUsize::new(0));
         let office = Arc::new(Office { workers, notices, attempts, waiting });
         let patron = Arc::clone(&office);
-        Self { children: Children::new(clock, files, patron).inheriting(inherit), office }
+        let children = Children::new(clock, files, patron).inheriting(inherit).within(headroom);
+        Self { children, office }
+    }
+
+    /// Gets ready for attempts that are sure to come.
+    pub(super) fn prepare(&self) {
+        self.children.prepare();
     }
 
     /// What the supervisor calls an attempt of a node.
@@ -92,12 +102,21 @@ impl Patron for Office {
 
     fn admit(&self, request: &mut Request) -> bool {
         let Some(worker) = self.workers.try_take() else { return false };
-        request.command.env.push(("JOBRUN_WORKER".into(), worker.to_string().into()));
+        request.command.env.push((WORKER.into(), worker.to_string().into()));
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         if let Some(attempt) = self.attempts().get_mut(&request.key) {
             attempt.worker = worker;
         }
         true
+    }
+
+    fn put_back(&self, request: &mut Request) {
+        request.command.env.pop_if(|(name, _)| name == WORKER);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let worker = self.attempts().get_mut(&request.key).map(|it| std::mem::take(&mut it.worker));
+        if let Some(worker) = worker {
+            self.workers.give_back(worker);
+        }
     }
 
     fn tell(&self, key: u64, event: ChildEvent) -> Urgency {
@@ -111,6 +130,10 @@ impl Patron for Office {
 
     fn remind(&self) {
         self.notices.ring();
+    }
+
+    fn cramped(&self) {
+        self.notices.send(Notice::Cramped);
     }
 
     fn collapsed(&self) {

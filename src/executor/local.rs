@@ -18,9 +18,9 @@ use crate::graph::ExecutorKind;
 use crate::guard::{self, Containment, Remains};
 use crate::id::{ExecutorId, NodeId};
 use crate::inbox::{Inbox, Sender};
-use crate::job::Job;
+use crate::job::{Action, Job};
 use crate::rundir::RunDir;
-use crate::supervise::Request;
+use crate::supervise::{Headroom, Request};
 use crate::time::{Clock, Time};
 use crate::work::{Args, Call, Notice, Start, Stop, Work};
 
@@ -45,6 +45,8 @@ pub struct Settings {
     pub files: RunDir,
     /// The program that worker processes run.
     pub worker: WorkerProgram,
+    /// What the system has room for.
+    pub headroom: Arc<Headroom>,
     /// Whether the run is all that this process does.
     pub alone: bool,
 }
@@ -90,6 +92,12 @@ impl Local {
         let ids = (0..settings.job.graph.executors().len() as u32).map(ExecutorId);
         let admission = Admission::new(&settings.job, notices.clone());
         let pool = |id| Pool::new(id, &settings, &names, &notices, admission.heirloom(id));
+        let pools: Vec<Pool> = ids.map(pool).collect();
+        for (task, it) in settings.job.graph.tasks() {
+            if let Action::Run(_) = settings.job.spec(task).action {
+                pools[it.executor.index()].children.prepare();
+            }
+        }
         Self {
             remains: if settings.alone {
                 Remains::all()
@@ -98,7 +106,7 @@ impl Local {
             },
             clock: settings.clock,
             now: settings.clock.now(),
-            pools: ids.map(pool).collect(),
+            pools,
             stops: Vec::new(),
             admission,
             job: settings.job,
@@ -194,6 +202,7 @@ impl Backend for Local {
                 Some(Notice::Token { jobserver }) => {
                     self.admission.called(jobserver, self.clock.now());
                 }
+                Some(Notice::Cramped) => self.pools.iter().for_each(Pool::make_room),
                 None if self.admission.look_at().is_some_and(|at| at <= self.clock.now()) => {
                     self.admission.look(self.clock.now());
                 }
@@ -273,6 +282,7 @@ impl Pool {
             Arc::clone(&workers),
             notices.apart(),
             inherit,
+            Arc::clone(&settings.headroom),
         );
         let executor = Executor {
             id,
@@ -285,6 +295,7 @@ impl Pool {
             dir: settings.job.origin.dir.as_path().into(),
             clock: settings.clock,
             notices: notices.clone(),
+            headroom: Arc::clone(&settings.headroom),
         };
         let calls = match of_graph.kind {
             ExecutorKind::Thread => Calls::Thread(ThreadPool::new(executor)),
@@ -300,6 +311,14 @@ impl Pool {
             }
         };
         Self { workers, children, calls, gathered: Vec::with_capacity(BATCH) }
+    }
+
+    /// Ends what is idle: a child may need its place.
+    fn make_room(&self) {
+        // Threads that were started stay; there are never so many that nothing else can be.
+        if let Calls::Process(processes) = &self.calls {
+            processes.make_room();
+        }
     }
 
     fn submit(&mut self) {

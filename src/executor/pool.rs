@@ -10,6 +10,7 @@ use crate::functions::Functions;
 use crate::id::{ExecutorId, NodeId};
 use crate::inbox::Sender;
 use crate::outcome::{Failure, FailureKind, Outcome};
+use crate::supervise::Headroom;
 use crate::time::{Clock, Time};
 use crate::work::{Args, Call, Done, Notice, Values};
 
@@ -31,12 +32,29 @@ pub(super) struct Executor {
     pub(super) dir: Arc<Path>,
     pub(super) clock: Clock,
     pub(super) notices: Sender<Notice>,
+    /// What the system has room for.
+    pub(super) headroom: Arc<Headroom>,
 }
 
 impl Executor {
     /// Tells the driver something. Nobody listens any more once the run is over.
     pub(super) fn tell(&self, notice: Notice) {
         self.notices.send(notice);
+    }
+
+    /// Tells of a scarcity, if it is the first of the run.
+    pub(super) fn warn_of_scarcity(&self, words: impl FnOnce() -> String) {
+        if let Some(words) = self.headroom.warning(words) {
+            self.tell(Notice::Warning(words));
+        }
+    }
+
+    /// Tells that only so many worker processes run.
+    pub(super) fn warn_of_fewer_workers(&self, count: usize, why: &str) {
+        let (name, wanted) = (&self.name, self.max_workers);
+        self.warn_of_scarcity(|| {
+            format!("the executor `{name}` has {count} of {wanted} worker processes: {why}")
+        });
     }
 
     /// Tells that an attempt was taken back.

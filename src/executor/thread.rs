@@ -10,9 +10,10 @@
 //! Locks are taken in the order queue, then slot.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
-use std::{mem, thread};
+use std::{io, mem, thread};
 
 use crate::executor::pool::{Attempt, Executor, Id, Queue, remove};
 use crate::functions::{Context, Function, Token};
@@ -37,8 +38,9 @@ pub(super) struct ThreadPool {
 impl ThreadPool {
     pub(super) fn new(executor: Executor) -> Self {
         let slots = (0..executor.max_workers).map(|_| Mutex::default()).collect();
-        let shared =
-            Shared { executor, state: Mutex::default(), work_is_there: Condvar::new(), slots };
+        let (state, work_is_there) = (Mutex::default(), Condvar::new());
+        let threads = AtomicUsize::new(executor.max_workers as usize);
+        let shared = Shared { executor, state, work_is_there, slots, threads };
         Self { shared: Arc::new(shared), threads: None }
     }
 
@@ -61,25 +63,13 @@ impl ThreadPool {
     }
 
     fn start_threads(&mut self) {
-        let name = Arc::clone(&self.shared.executor.name);
-        let notices = self.shared.executor.notices.apart();
-        let threads = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.shared.slots.len())
-            .thread_name(move |index| format!("{name}-{}", index + 1))
-            // Calls do not let a panic through; a subscriber that is told of them may.
-            .panic_handler(move |payload| {
-                mem::forget(payload);
-                let thread = thread::current().name().unwrap_or_default().to_owned();
-                notices.send(Notice::Collapsed { thread });
-            })
-            .build();
-        match threads {
+        let shared = Arc::clone(&self.shared);
+        match shared.hire() {
             Ok(threads) => {
-                let shared = Arc::clone(&self.shared);
                 threads.spawn_broadcast(move |thread| shared.serve(thread.index()));
                 self.threads = Some(threads);
             }
-            Err(error) => self.shared.break_off(&format!("threads could not be started: {error}")),
+            Err(why) => shared.break_off(&format!("threads could not be started: {why}")),
         }
     }
 }
@@ -102,6 +92,8 @@ struct Shared {
     state: Mutex<State>,
     work_is_there: Condvar,
     slots: Vec<Mutex<Slot>>,
+    /// How many slots have a thread: all, unless the system refused some.
+    threads: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -156,6 +148,61 @@ impl Loop {
 }
 
 impl Shared {
+    /// Starts the threads, or some if the system refuses more.
+    ///
+    /// rayon gives up all if one is refused. So they are started here, and each waits to be told which
+    /// of rayon's threads it is.
+    fn hire(&self) -> Result<rayon::ThreadPool, String> {
+        let (most, mut refusal) = (self.slots.len(), None);
+        let wanted = self.executor.headroom.threads(most);
+        let mut threads = Vec::with_capacity(wanted);
+        while threads.len() < wanted && refusal.is_none() {
+            let (appoint, appointed) = mpsc::channel::<rayon::ThreadBuilder>();
+            let name = format!("{}-{}", self.executor.name, threads.len() + 1);
+            let wait = move || {
+                if let Ok(thread) = appointed.recv() {
+                    thread.run();
+                }
+            };
+            match thread::Builder::new().name(name).spawn(wait) {
+                Ok(_) => threads.push(appoint),
+                Err(error) => refusal = Some(error),
+            }
+        }
+        if let Some(error) = refusal {
+            if threads.is_empty() {
+                return Err(error.to_string());
+            }
+            // Others need room too: the children, and those who mind them.
+            threads.truncate(threads.len().div_ceil(2));
+        }
+        if threads.len() < most {
+            let (name, count) = (&self.executor.name, threads.len());
+            self.executor.warn_of_scarcity(|| {
+                format!(
+                    "the executor `{name}` makes {count} calls at once and not {most}, for the system \
+                     has room for few threads"
+                )
+            });
+        }
+        self.threads.store(threads.len(), Ordering::Relaxed);
+        let notices = self.executor.notices.apart();
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.len())
+            .spawn_handler(|thread| {
+                let appoint = &threads[thread.index()];
+                appoint.send(thread).map_err(|_| io::Error::other("it has ended"))
+            })
+            // Calls do not let a panic through; a subscriber that is told of them may.
+            .panic_handler(move |payload| {
+                mem::forget(payload);
+                let thread = thread::current().name().unwrap_or_default().to_owned();
+                notices.send(Notice::Collapsed { thread });
+            })
+            .build()
+            .map_err(|error| error.to_string())
+    }
+
     fn submit(&self, attempts: &mut Vec<Attempt>) {
         let mut state = self.lock();
         if let Some(why) = state.queue.broken().cloned() {
@@ -272,7 +319,8 @@ impl Shared {
 
     /// Takes a fair share of the queue, at most `chunk`, and nothing in addition to an exact one.
     fn take(&self, state: &mut State, slot: &mut Slot, chunk: usize) {
-        let share = state.queue.len().div_ceil(self.slots.len()).min(chunk);
+        let threads = self.threads.load(Ordering::Relaxed);
+        let share = state.queue.len().div_ceil(threads).min(chunk);
         while slot.ahead.len() < share.max(1) {
             let exact = state.queue.first().is_some_and(|attempt| attempt.exact);
             if exact && !slot.ahead.is_empty() {

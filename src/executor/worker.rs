@@ -4,7 +4,8 @@
 //! Calls are made on the main thread. While the runner sends one call at a time, the main thread
 //! reads the next itself, which saves waking another thread for each. A call that others may follow
 //! while it runs puts the *listener* on duty: a thread that reads in the meantime, so that a call
-//! behind a long one can still be taken back.
+//! behind a long one can still be taken back. Where the system refuses that thread, the main thread
+//! reads all, between the calls.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -45,7 +46,7 @@ fn serve(functions: &Functions) -> std::io::Result<()> {
     let (input, output) = claim_streams()?;
     trace_to_stderr();
     let desk = Arc::new(Desk {
-        state: Mutex::default(),
+        state: Mutex::new(State { alone: true, ..State::default() }),
         changed: Condvar::new(),
         input: Mutex::new(Input {
             stream: input,
@@ -55,7 +56,8 @@ fn serve(functions: &Functions) -> std::io::Result<()> {
         output: Mutex::new(output),
     });
     let listener = Arc::clone(&desk);
-    std::thread::Builder::new().name("listener".into()).spawn(move || listener.listen())?;
+    let thread = std::thread::Builder::new().name("listener".into());
+    desk.lock().alone = thread.spawn(move || listener.listen()).is_err();
     desk.work(functions)
 }
 
@@ -93,6 +95,8 @@ struct Desk {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Task>,
+    /// Whether there is no listener.
+    alone: bool,
     /// Whether the listener is the one who reads.
     listening: bool,
     closed: bool,
@@ -189,6 +193,7 @@ impl Desk {
         let task = state.waiting.pop_front()?;
         if let Task::Call(Asked { ahead: true, .. }) = task
             && !state.listening
+            && !state.alone
         {
             state.listening = true;
             self.changed.notify_all();

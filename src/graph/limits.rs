@@ -55,3 +55,13 @@ pub struct Resource {
     /// Whether it counts units that can be told apart, so that a future is told which it holds.
     pub counted: bool,
 }
+
+/// How many runs of a job there may be at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Concurrency {
+    /// Any number.
+    #[default]
+    Any,
+    /// One; others wait for its end.
+    One,
+}

@@ -20,7 +20,7 @@ use std::sync::OnceLock;
 use crate::graph::order::{Dependents, inside, ranks, topological_order};
 use crate::id::{ExecutorId, NodeId, TaskId};
 
-pub use crate::graph::limits::{Executor, ExecutorKind, OnWorkerDeath, Resource};
+pub use crate::graph::limits::{Concurrency, Executor, ExecutorKind, OnWorkerDeath, Resource};
 pub use crate::graph::task::{Retry, Size, Task, When};
 pub use crate::graph::wait::{Amount, OnReturn, ReturnWhen, Wait};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, WaitOptions};
 
-use super::cgroup::Cgroup;
+use super::cgroup::{self, Cgroup};
 use super::keeper::Keeper;
 use super::{birth, sys};
 
@@ -25,18 +25,18 @@ pub(crate) struct Cage {
 
 impl Cage {
     /// Builds one for the runner of the guard that has this pidfd, which is this process. The keeper is
-    /// there before the runner is, so there is no moment at which killing both leaves anything.
+    /// there first, so there is no moment at which killing the others leaves anything.
     ///
     /// # Errors
     /// Where the system does not allow it; then nothing is left of it.
     pub(crate) fn build(guard: BorrowedFd<'_>) -> io::Result<Self> {
-        let cgroup = Cgroup::create()?;
-        let keeper = io::pipe()
-            .and_then(|(dead, alive)| Ok((Keeper::start(&cgroup, guard, dead.as_fd())?, alive)));
-        match keeper {
-            Ok((keeper, alive)) => Ok(Self { cgroup, keeper, _alive: alive }),
+        let path = cgroup::plan()?;
+        let (dead, alive) = io::pipe()?;
+        let keeper = Keeper::start(&path, guard, dead.as_fd())?;
+        match Cgroup::create(&path) {
+            Ok(cgroup) => Ok(Self { cgroup, keeper, _alive: alive }),
             Err(error) => {
-                cgroup.remove(PATIENCE);
+                keeper.dismiss();
                 Err(error)
             }
         }

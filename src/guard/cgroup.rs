@@ -13,12 +13,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Access, access};
 
 /// Where the hierarchy is mounted: alone, or beside those of the first kind.
 const PLACES: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// What tells that hierarchy from other file systems.
 const MAGIC: u64 = 0x6367_7270;
+
+/// The file in which a word kills all.
+const TRIGGER: &str = "cgroup.kill";
 
 /// A cgroup below that of this process.
 #[derive(Debug)]
@@ -30,34 +34,22 @@ pub(crate) struct Cgroup {
 }
 
 impl Cgroup {
-    /// Makes one with nobody in it.
+    /// Makes the one with this path, with nobody in it.
     ///
     /// # Errors
-    /// Where there is no such hierarchy, or where it is not ours to change; then nothing is left of it.
-    pub(crate) fn create() -> io::Result<Self> {
-        let path = own()?.join(format!("jobrun-{}", process::id()));
-        make(&path)?;
+    /// Where it is not ours to make; then nothing is left of it.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        make(path)?;
         let open = || {
-            let kill = OpenOptions::new().write(true).open(path.join("cgroup.kill"))?;
-            Ok((File::open(&path)?, kill))
+            let kill = OpenOptions::new().write(true).open(path.join(TRIGGER))?;
+            Ok(Self { folder: File::open(path)?, kill, path: path.to_owned() })
         };
-        match open() {
-            Ok((folder, kill)) => Ok(Self { path, folder, kill }),
-            Err(error) => {
-                let _ = fs::remove_dir(&path);
-                Err(error)
-            }
-        }
+        open().inspect_err(|_| drop(fs::remove_dir(path)))
     }
 
     /// Its folder, for whoever is to be born in it.
     pub(crate) fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
-    }
-
-    /// What kills all that are in it, once something is written there.
-    pub(crate) fn trigger(&self) -> BorrowedFd<'_> {
-        self.kill.as_fd()
     }
 
     /// Kills all that are in it, and in those below it.
@@ -69,45 +61,60 @@ impl Cgroup {
     /// Removes it, and kills whoever is still in it. That takes until the last has gone, but no longer
     /// than `patience`. Gives whether it has gone.
     pub(crate) fn remove(&self, patience: Duration) -> bool {
-        if is_removed(&self.path) {
+        remove(&self.path, patience)
+    }
+}
+
+/// Removes the cgroup at `path`, and kills whoever is in it; see [`Cgroup::remove`].
+pub(crate) fn remove(path: &Path, patience: Duration) -> bool {
+    if is_removed(path) {
+        return true;
+    }
+    let deadline = Instant::now() + patience;
+    let _ = fs::write(path.join(TRIGGER), "1");
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        wait_until_empty(path, left);
+        if is_removed_with_those_below(path) {
             return true;
         }
-        let deadline = Instant::now() + patience;
-        self.kill();
-        let mut pause = Duration::from_millis(1);
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            self.wait_until_empty(left);
-            if is_removed_with_those_below(&self.path) {
-                return true;
-            }
-            if left.is_zero() {
-                return false;
-            }
-            // The kernel says that it is empty a moment before it lets go of it.
-            thread::sleep(pause.min(left));
-            pause = (pause * 2).min(Duration::from_secs(1));
+        if left.is_zero() {
+            return false;
         }
+        // The kernel says that it is empty a moment before it lets go of it.
+        thread::sleep(pause.min(left));
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
+}
 
-    /// Waits until nobody is in it, no longer than `patience`.
-    fn wait_until_empty(&self, patience: Duration) {
-        let Ok(events) = File::open(self.path.join("cgroup.events")) else { return };
-        let timeout = Timespec {
-            tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(patience.subsec_nanos()),
-        };
-        let mut text = [0; 256];
-        while let Ok(read) = rustix::io::pread(&events, &mut text, 0) {
-            if !text[..read].windows(11).any(|words| words == b"populated 1") {
-                return;
-            }
-            let mut changed = [PollFd::new(&events, PollFlags::PRI)];
-            if poll(&mut changed, Some(&timeout)) != Ok(1) {
-                return;
-            }
+/// Waits until nobody is in the cgroup at `path`, no longer than `patience`.
+fn wait_until_empty(path: &Path, patience: Duration) {
+    let Ok(events) = File::open(path.join("cgroup.events")) else { return };
+    let timeout = Timespec {
+        tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(patience.subsec_nanos()),
+    };
+    let mut text = [0; 256];
+    while let Ok(read) = rustix::io::pread(&events, &mut text, 0) {
+        if !text[..read].windows(11).any(|words| words == b"populated 1") {
+            return;
+        }
+        let mut changed = [PollFd::new(&events, PollFlags::PRI)];
+        if poll(&mut changed, Some(&timeout)) != Ok(1) {
+            return;
         }
     }
+}
+
+/// Where one for this process would be.
+///
+/// # Errors
+/// Where there is no such hierarchy, or where nothing in it is ours to change.
+pub(crate) fn plan() -> io::Result<PathBuf> {
+    let own = own()?;
+    access(&own, Access::WRITE_OK)?;
+    Ok(own.join(format!("jobrun-{}", process::id())))
 }
 
 /// The cgroup of this process.

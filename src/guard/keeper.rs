@@ -9,14 +9,14 @@
 
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, chdir, kill_process, setsid};
 
-use super::birth;
-use super::cgroup::Cgroup;
 use super::sys::{self, Mask};
+use super::{birth, cgroup};
 
 /// How long a runner whose guard was killed may take to end everything itself. It knows of those that
 /// were moved out of the cgroup.
@@ -30,23 +30,27 @@ const PATIENCE: Duration = Duration::from_hours(1);
 pub(crate) struct Keeper(Pid);
 
 impl Keeper {
-    /// Starts it. `guard` is a pidfd of this process; of `runner` the other end is held by the runner
+    /// Starts it, for the cgroup at `path`, which may be made later. `guard` is a pidfd of this process; of `runner` the other end is held by the runner
     /// for as long as it lives.
     ///
     /// # Errors
     /// When the system refuses.
     pub(crate) fn start(
-        cgroup: &Cgroup,
+        path: &Path,
         guard: BorrowedFd<'_>,
         runner: BorrowedFd<'_>,
     ) -> std::io::Result<Self> {
         // One that is stopped before it has left the terminal's group would stay so.
         let before = Mask::of_all().block();
+        // It has its name from the first moment, however long it waits for a processor.
+        let name = rustix::thread::name().unwrap_or_default();
+        let _ = rustix::thread::set_name(c"run-keeper");
         let pid = match birth::unseen() {
-            Ok(None) => keep(cgroup, guard, runner),
+            Ok(None) => keep(path, guard, runner),
             Ok(Some(pid)) => Ok(Self(pid)),
             Err(error) => Err(error),
         };
+        let _ = rustix::thread::set_name(&name);
         before.restore();
         pid
     }
@@ -64,16 +68,15 @@ impl Keeper {
 }
 
 /// Its whole life, in which all signals are blocked.
-fn keep(cgroup: &Cgroup, guard: BorrowedFd<'_>, runner: BorrowedFd<'_>) -> ! {
+fn keep(path: &Path, guard: BorrowedFd<'_>, runner: BorrowedFd<'_>) -> ! {
     let _ = setsid();
     // A file system can be unmounted, a pipe is at its end: nobody waits for this process.
     let _ = chdir("/");
-    let _ = rustix::thread::set_name(c"run-keeper");
     blank_words();
-    close_all_but([guard, runner, cgroup.trigger()].map(|kept| kept.as_raw_fd()));
+    close_all_but([guard, runner].map(|kept| kept.as_raw_fd()));
     wait_for(guard, PollFlags::IN, None);
     wait_for(runner, PollFlags::HUP, Some(RUNNERS_TURN));
-    cgroup.remove(PATIENCE);
+    cgroup::remove(path, PATIENCE);
     sys::exit_now(0)
 }
 
@@ -86,7 +89,7 @@ fn wait_for(descriptor: BorrowedFd<'_>, event: PollFlags, patience: Option<Durat
 }
 
 /// Closes every descriptor of this process but these.
-fn close_all_but(mut kept: [RawFd; 3]) {
+fn close_all_but(mut kept: [RawFd; 2]) {
     kept.sort_unstable();
     let mut first = 0;
     for last in kept.map(i32::cast_unsigned).into_iter().chain([u32::MAX]) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::graph::{Graph, GraphError};
+use crate::graph::{Concurrency, Graph, GraphError};
 use crate::id::{ExecutorId, NodeId, TaskId};
 use crate::ledger::Ledger;
 use crate::template::{JOB, Template};
@@ -25,6 +25,8 @@ pub struct Job {
     pub description: Option<String>,
     /// Where it was written down.
     pub origin: Origin,
+    /// How many runs of it there may be at once.
+    pub concurrency: Concurrency,
     /// What depends on what, and under which limits.
     pub graph: Graph,
     /// What each task does, by [`TaskId`].
@@ -400,6 +402,11 @@ pub enum CallbackAction {
 }
 
 impl CallbackAction {
+    /// Whether it is done on a thread of this process, and not by a child or at once.
+    pub const fn needs_thread(&self) -> bool {
+        matches!(self, Self::Do(Action::Call { .. }) | Self::Post { .. })
+    }
+
     /// The word used in manifests and reports: `log`, `run`, `post` or `call`.
     pub const fn word(&self) -> &'static str {
         match self {

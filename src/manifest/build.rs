@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::graph::{ExecutorKind, OnReturn, OnWorkerDeath, ReturnWhen, When};
+use crate::graph::{Concurrency, ExecutorKind, OnReturn, OnWorkerDeath, ReturnWhen, When};
 use crate::manifest::limits::{Limits, Nice};
 use crate::manifest::place::{Entries, Given, Items, Spanned};
 use crate::manifest::sources::{MapSource, Matrix};
@@ -85,6 +85,13 @@ impl Manifest {
     pub fn env_file(mut self, path: impl Into<String>) -> Self {
         let files = self.env_file.get_or_insert_with(|| Box::new(OneOrMany(Vec::new()).into()));
         files.value.0.push(path.into().into());
+        self
+    }
+
+    /// Sets how many runs of the job there may be at once.
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: Concurrency) -> Self {
+        self.concurrency = given(concurrency);
         self
     }
 

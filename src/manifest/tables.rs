@@ -10,7 +10,7 @@ use serde_json::json;
 use toml::de::DeValue;
 
 use crate::diagnostic::{Diagnostic, Source};
-use crate::graph::{ExecutorKind, OnReturn, OnWorkerDeath, ReturnWhen, When};
+use crate::graph::{Concurrency, ExecutorKind, OnReturn, OnWorkerDeath, ReturnWhen, When};
 use crate::manifest::limits::{Limits, Nice};
 use crate::manifest::place::{Entries, Given, Items};
 use crate::manifest::reader::{Info, Node, Read, Reader};
@@ -47,6 +47,9 @@ table! {
         pub name: Given<String> = "nightly",
         /// What the job is for; shown by `jobrun list` and in reports.
         pub description: Given<String> = "Builds and checks everything",
+        /// How many runs of this job there may be at once. `one`: a run waits until the one before it
+        /// has ended, or does what `--lock` says.
+        pub concurrency: Given<Concurrency> = "one",
         /// Other manifests, whose tasks, executors, resources, callbacks and `vars` become part of this
         /// job. Paths start from this file's folder.
         pub include: Given<Items<String>> = ["build.toml", "../shared/deploy.toml"],
@@ -306,6 +309,8 @@ impl Custom for Manifest {
         ("default", "defaults"),
         ("limits", "resources"),
         ("title", "name"),
+        ("lock", "concurrency"),
+        ("singleton", "concurrency"),
         ("includes", "include"),
         ("import", "include"),
         ("imports", "include"),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::graph::{ExecutorKind, OnReturn, OnWorkerDeath, When};
+use crate::graph::{Concurrency, ExecutorKind, OnReturn, OnWorkerDeath, When};
 use crate::manifest::read::{Words, text, word};
 use crate::manifest::reader::{Node, Read, Reader};
 use crate::outcome::FailureKind;
@@ -65,6 +65,10 @@ macro_rules! words {
 }
 
 words! {
+    Concurrency, "Concurrency", "a number of runs at once", [
+        "any" => Self::Any,
+        "one" => Self::One,
+    ];
     ExecutorKind, "ExecutorKind", "a kind of executor", [
         "thread" => Self::Thread,
         "process" => Self::Process,

@@ -49,6 +49,8 @@ impl Cover {
             | Notice::Recalled { .. }
             | Notice::Permit { .. }
             | Notice::Token { .. }
+            | Notice::Turn
+            | Notice::Cramped
             | Notice::Collapsed { .. }
             | Notice::Signal(_)
             | Notice::GoesOn => notice,

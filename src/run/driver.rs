@@ -401,7 +401,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             Notice::Ended(done) => self.ended(done),
             Notice::Recalled { node, attempt } => self.recalled(node, attempt),
             Notice::Permit { executor } => self.schedule.permit(self.now, executor),
-            Notice::Token { .. } => {}
+            Notice::Token { .. } | Notice::Turn | Notice::Cramped => {}
             Notice::Broken { executor, message } => self.broke(executor, message),
             // To go on would be to wait for ever. Children end while this is unwound.
             Notice::Collapsed { thread } => panic!("the thread `{thread}` has panicked"),

@@ -7,6 +7,7 @@ mod leftovers;
 mod pace;
 mod remarks;
 pub mod secrets;
+mod turn;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -24,13 +25,16 @@ use crate::id::NodeId;
 use crate::inbox::{Inbox, Sender};
 use crate::job::Job;
 use crate::ledger::Ledger;
+use crate::lock::{Holder, OnBusy};
 use crate::mask::Masker;
 use crate::report::Observer;
 use crate::run::audience::Audience;
 use crate::run::driver::Driver;
 use crate::run::secrets::Secrets;
+use crate::run::turn::Turn;
 use crate::rundir::RunDir;
 use crate::shape::RunView;
+use crate::supervise::Headroom;
 use crate::time::Clock;
 use crate::value::Value;
 use crate::work::Notice;
@@ -107,6 +111,9 @@ pub struct Runner<'a> {
     secrets: Secrets,
     inbox: Inbox<Notice>,
     worker: WorkerProgram,
+    /// What [`take_turn`](Self::take_turn) left: held to the end, where there is a lock.
+    turn: Option<Turn>,
+    headroom: Arc<Headroom>,
     alone: bool,
     hosts: Hosts,
 }
@@ -124,6 +131,8 @@ impl<'a> Runner<'a> {
             secrets,
             inbox: Inbox::default(),
             worker: WorkerProgram::default(),
+            turn: None,
+            headroom: Arc::default(),
             alone: false,
             hosts: Hosts::default(),
         }
@@ -180,6 +189,28 @@ impl<'a> Runner<'a> {
         self
     }
 
+    /// Waits until this run may begin, if only one of its job may run at once (`concurrency = "one"`);
+    /// from then on it is this run's turn, until it has ended. `on_wait` is told whom it waits for. Gives
+    /// the signal if it was asked to stop first: then it never begins.
+    ///
+    /// [`run`](Self::run) waits by itself where this was not called.
+    ///
+    /// # Errors
+    /// If there can be no lock, or another run has it and `on_busy` refuses to wait.
+    pub fn take_turn(
+        &mut self,
+        on_busy: OnBusy,
+        on_wait: impl FnOnce(&Holder),
+    ) -> io::Result<Option<i32>> {
+        let turn = turn::take(&self.job, &self.facts, &mut self.inbox, on_busy, on_wait)?;
+        self.facts.started_at = SystemTime::now();
+        let stopped = turn.stopped();
+        self.turn = Some(turn);
+        Ok(stopped)
+    }
+
+    /// Runs the job on this machine until every future and callback has ended. If it is asked to stop
+    /// while it waits for its turn, nothing has run, and no observer was told anything.
     /// Says that this process does nothing but this run: whatever is below it when the run has ended was
     /// left behind by tasks. Of itself only what has the id of the run in its environment is.
     #[must_use]
@@ -193,6 +224,12 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// If the run cannot even start: a failed task is no error.
     pub fn run(mut self) -> io::Result<Finished> {
+        if self.turn.is_none() {
+            self.take_turn(OnBusy::Wait, |_| {})?;
+        }
+        if let Some(signal) = self.turn.as_ref().and_then(Turn::stopped) {
+            return Ok(self.never_began(signal));
+        }
         let settings = Settings {
             job: Arc::clone(&self.job),
             functions: self.functions.clone(),
@@ -200,6 +237,7 @@ impl<'a> Runner<'a> {
             run_id: self.facts.run_id.clone(),
             files: RunDir::new(&self.facts.run_id).masked(self.facts.masker.clone()),
             worker: self.worker.clone(),
+            headroom: Arc::clone(&self.headroom),
             alone: self.alone,
         };
         let notices = self.inbox.sender();
@@ -213,11 +251,19 @@ impl<'a> Runner<'a> {
         self.run_with(backend, notices)
     }
 
+    fn never_began(self, signal: i32) -> Finished {
+        let Self { job, facts, .. } = self;
+        let mut ledger = Ledger::new(&job.graph);
+        ledger.interrupted = Some(signal);
+        Finished { exit: Exit::Interrupted(signal), job, ledger, facts }
+    }
+
     fn run_with(self, backend: impl Backend, notices: Sender<Notice>) -> Finished {
-        let Self { job, functions, observers, facts, secrets, hosts, .. } = self;
+        let Self { job, functions, observers, facts, secrets, headroom, hosts, .. } = self;
         let binder = Binder::new(&job, &facts.run_id, facts.started_at);
         let callbacks = Callbacks::new(&job, &functions, binder, notices)
             .masked(facts.masker.clone())
+            .beside(&headroom)
             .allowing(hosts);
         let driver = Driver::new(&job, &facts, backend, Audience::new(observers), callbacks);
         let ledger = driver.run(secrets.warnings());

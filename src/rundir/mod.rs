@@ -11,11 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-pub use state::State;
-pub(crate) use state::own_file;
+pub use state::{Folder, State};
 
 use crate::mask::Masker;
-use state::{new_file, private_folder};
 
 /// So many runs keep their files, this one included.
 const KEPT_RUNS: usize = 20;
@@ -41,13 +39,13 @@ struct Inner {
     /// Where all runs' files lie.
     state: State,
     run: String,
-    made: Mutex<Option<Made>>,
+    made: Mutex<Option<Arc<Made>>>,
 }
 
 /// The folder once it is there.
 #[derive(Debug)]
 struct Made {
-    path: PathBuf,
+    folder: Folder,
     /// Locked while this run is alive, however it ends.
     _lock: File,
 }
@@ -108,16 +106,13 @@ impl RunDir {
     ///
     /// When the folder or the file cannot be made, or somebody else could change what is in the folder.
     pub fn file(&self, name: &str) -> io::Result<(File, PathBuf)> {
-        let folder = self.inner.folder()?;
+        let made = self.inner.made()?;
         let name = encode(&self.masker.text(name));
         for number in 0..MAX_SAME_NAMES {
-            let path = match number {
-                0 => folder.join(&name),
-                number => folder.join(format!("{name}~{number}")),
-            };
-            match new_file(&path) {
+            let name = if number == 0 { name.clone() } else { format!("{name}~{number}") };
+            match made.folder.new_file(&name) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made.map(|file| (file, path)),
+                new => return new.map(|file| (file, made.folder.path().join(name))),
             }
         }
         Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("too many files named {name}")))
@@ -131,34 +126,33 @@ impl RunDir {
     /// As [`file`](Self::file).
     pub fn nameless(&self) -> io::Result<File> {
         let (file, path) = self.file("nameless")?;
-        fs::remove_file(&path)?;
+        let name = path.file_name().unwrap_or_default();
+        self.inner.made()?.folder.remove(&name.to_string_lossy())?;
         Ok(file)
     }
 }
 
 impl Inner {
-    fn folder(&self) -> io::Result<PathBuf> {
+    fn made(&self) -> io::Result<Arc<Made>> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = &*made {
-            return Ok(made.path.clone());
+            return Ok(Arc::clone(made));
         }
-        let new = Made::make(&self.state, &self.run)?;
-        let path = new.path.clone();
-        *made = Some(new);
-        Ok(path)
+        let new = Arc::new(Made::make(&self.state, &self.run)?);
+        *made = Some(Arc::clone(&new));
+        Ok(new)
     }
 }
 
 impl Made {
     fn make(state: &State, run: &str) -> io::Result<Self> {
         let runs = state.folder("runs")?;
-        let path = runs.join(run);
-        private_folder(&path)?;
-        let lock = own_file(&path.join(LOCK))?;
+        let folder = runs.folder(run)?;
+        let lock = folder.own_file(LOCK)?;
         // A file system without locks still holds files; they may be pruned early.
         let _ = lock.try_lock_shared();
-        prune(&runs, &path);
-        Ok(Self { path, _lock: lock })
+        prune(runs.path(), folder.path());
+        Ok(Self { folder, _lock: lock })
     }
 }
 

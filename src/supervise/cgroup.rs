@@ -33,6 +33,8 @@ impl Controller {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Home {
     dir: PathBuf,
+    /// The inmost one of its hierarchy that this process is in.
+    inmost: PathBuf,
     version: Version,
 }
 
@@ -111,18 +113,27 @@ fn find(mounts: &str, own: &str, controller: &str) -> Vec<Home> {
         match (kind.next(), kind.nth(1)) {
             (Some("cgroup"), Some(options)) if has(options) => {
                 let dir = path(&has).and_then(below);
-                return dir.map(|dir| Home { dir, version: Version::One }).into_iter().collect();
+                let home = |dir: PathBuf| Home { inmost: dir.clone(), dir, version: Version::One };
+                return dir.map(home).into_iter().collect();
             }
             (Some("cgroup2"), _) => {
-                let dir = path(&str::is_empty).and_then(below).unwrap_or_default();
-                let up = dir.ancestors().take_while(|dir| dir.starts_with(place));
-                let home = |dir: &Path| Home { dir: dir.to_owned(), version: Version::Two };
+                let inmost = path(&str::is_empty).and_then(below).unwrap_or_default();
+                let up = inmost.ancestors().take_while(|dir| dir.starts_with(place));
+                let (inmost, version) = (&inmost, Version::Two);
+                let home = |dir: &Path| Home { dir: dir.into(), inmost: inmost.clone(), version };
                 two = up.map(home).collect();
             }
             _ => {}
         }
     }
     two
+}
+
+/// A cgroup that was made, and the one that this process is in instead.
+#[derive(Debug)]
+struct Room {
+    dir: PathBuf,
+    outside: PathBuf,
 }
 
 /// All cgroups that are made for the children of a run. Dropping it removes those that were still in
@@ -132,7 +143,7 @@ pub(crate) struct Cells {
     homes: OnceLock<[Option<Home>; 2]>,
     /// How many there were.
     made: AtomicU64,
-    busy: Mutex<Vec<PathBuf>>,
+    busy: Mutex<Vec<Room>>,
 }
 
 /// A cgroup of one child, in each hierarchy where one is needed. It is removed when this is dropped, or
@@ -140,7 +151,7 @@ pub(crate) struct Cells {
 #[derive(Debug)]
 pub(crate) struct Cell {
     cells: Arc<Cells>,
-    dirs: Vec<PathBuf>,
+    rooms: Vec<Room>,
     /// Where the memory is counted.
     memory: Option<Home>,
 }
@@ -148,7 +159,7 @@ pub(crate) struct Cell {
 impl Cells {
     /// A cell that does not bound anything yet.
     pub(crate) fn cell(self: &Arc<Self>) -> Cell {
-        Cell { cells: Arc::clone(self), dirs: Vec::new(), memory: None }
+        Cell { cells: Arc::clone(self), rooms: Vec::new(), memory: None }
     }
 
     /// Makes a cgroup of a new name.
@@ -175,7 +186,7 @@ impl Cells {
         homes[controller as usize].as_ref()
     }
 
-    fn busy(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+    fn busy(&self) -> MutexGuard<'_, Vec<Room>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -186,13 +197,11 @@ impl Drop for Cells {
         const TRIES: u32 = 50;
         let mut busy = std::mem::take(&mut *self.busy());
         for _ in 0..TRIES {
-            busy.retain(|dir| fs::remove_dir(dir).is_err_and(|error| is_busy(&error)));
+            busy.retain(Room::stays);
             if busy.is_empty() {
                 return;
             }
-            for dir in &busy {
-                move_out(dir);
-            }
+            busy.iter().for_each(Room::clear);
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -221,25 +230,25 @@ impl Cell {
             }
         };
         if controller == Controller::Memory && done.is_ok() {
-            self.memory = Some(Home { dir, version: home.version });
+            self.memory = Some(Home { dir, ..home });
         }
         done.is_ok()
     }
 
     /// Its folder below this one.
     fn dir_in(&mut self, home: &Home) -> io::Result<PathBuf> {
-        if let Some(dir) = self.dirs.iter().find(|dir| dir.parent() == Some(&home.dir)) {
-            return Ok(dir.clone());
+        if let Some(room) = self.rooms.iter().find(|room| room.dir.parent() == Some(&home.dir)) {
+            return Ok(room.dir.clone());
         }
         let dir = self.cells.make(home)?;
-        self.dirs.push(dir.clone());
+        self.rooms.push(Room { dir: dir.clone(), outside: home.inmost.clone() });
         Ok(dir)
     }
 
     /// What a child joins: what it writes 0 to.
     pub(crate) fn doors(&self) -> io::Result<Vec<OwnedFd>> {
-        let open = |dir: &PathBuf| OpenOptions::new().write(true).open(dir.join("cgroup.procs"));
-        self.dirs.iter().map(|dir| open(dir).map(OwnedFd::from)).collect()
+        let open = |dir: &Path| OpenOptions::new().write(true).open(dir.join("cgroup.procs"));
+        self.rooms.iter().map(|room| open(&room.dir).map(OwnedFd::from)).collect()
     }
 
     /// How many processes were killed in it for want of memory; `None` if it does not bound memory.
@@ -251,8 +260,8 @@ impl Cell {
 impl Drop for Cell {
     fn drop(&mut self) {
         let mut busy = self.cells.busy();
-        busy.append(&mut self.dirs);
-        busy.retain(|dir| fs::remove_dir(dir).is_err_and(|error| is_busy(&error)));
+        busy.append(&mut self.rooms);
+        busy.retain(Room::stays);
     }
 }
 
@@ -262,17 +271,20 @@ pub(crate) fn kills(file: &Path) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
 }
 
-fn is_busy(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::ResourceBusy
-}
+impl Room {
+    /// Removes it, unless somebody is in it; whether that is so.
+    fn stays(&self) -> bool {
+        let busy = |error: io::Error| error.kind() == io::ErrorKind::ResourceBusy;
+        fs::remove_dir(&self.dir).is_err_and(busy)
+    }
 
-/// Moves all processes of a cgroup to the one above it.
-fn move_out(dir: &Path) {
-    let Some(above) = dir.parent() else { return };
-    let members = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-    for pid in members.lines() {
-        // One that has ended meanwhile is out.
-        let _ = fs::write(above.join("cgroup.procs"), pid);
+    /// Moves whoever is in it out.
+    fn clear(&self) {
+        let members = fs::read_to_string(self.dir.join("cgroup.procs")).unwrap_or_default();
+        for pid in members.lines() {
+            // One that has ended meanwhile is out.
+            let _ = fs::write(self.outside.join("cgroup.procs"), pid);
+        }
     }
 }
 

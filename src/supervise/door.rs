@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::rundir::RunDir;
 use crate::supervise::cgroup::Cells;
 use crate::supervise::end::{ChildEnd, How};
+use crate::supervise::headroom::Headroom;
 use crate::supervise::message::{ChildEvent, Patron, Request};
 use crate::supervise::oom::OomWatch;
-use crate::supervise::spawn::OpenFiles;
 use crate::time::{Clock, Time};
 use crate::work::Stop;
 
@@ -25,7 +25,7 @@ pub(crate) struct World {
     /// How many children one shard minds at most. Else one could take what another has just made room
     /// for, and would spawn alone from then on.
     pub(crate) share: usize,
-    pub(crate) limit: OpenFiles,
+    pub(crate) headroom: Arc<Headroom>,
     /// What every child inherits beyond its streams.
     pub(crate) inherit: Arc<[OwnedFd]>,
     /// The cgroups of those that may use only so much.
@@ -72,11 +72,23 @@ impl Queue {
         lock(&self.0).pop_front()
     }
 
-    /// The next one, if its patron admits it.
-    pub(crate) fn admit(&self, patron: &dyn Patron) -> Option<Request> {
+    /// The next one, if there is room for it and its patron admits it.
+    pub(crate) fn admit(&self, headroom: &Headroom, patron: &dyn Patron) -> Option<Request> {
         let mut queue = lock(&self.0);
-        let admitted = queue.front_mut().is_some_and(|first| patron.admit(first));
-        if admitted { queue.pop_front() } else { None }
+        let first = queue.front_mut().filter(|_| patron.has_room() && headroom.take())?;
+        if patron.admit(first) {
+            queue.pop_front()
+        } else {
+            headroom.give_back();
+            None
+        }
+    }
+
+    /// Puts the one back that was admitted last.
+    pub(crate) fn put_back(&self, mut request: Request, patron: &dyn Patron) {
+        let mut queue = lock(&self.0);
+        patron.put_back(&mut request);
+        queue.push_front(request);
     }
 
     /// Whether there is one.
@@ -100,7 +112,7 @@ pub(crate) struct Door {
     /// Whether the shard waits for events, or is about to: it looks at the queue once more after
     /// setting this.
     pub(crate) sleeping: AtomicBool,
-    /// How many children it minds.
+    /// How many children it minds; beyond all bounds while it can mind no more.
     pub(crate) load: AtomicUsize,
 }
 

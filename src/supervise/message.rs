@@ -70,11 +70,18 @@ pub trait Patron: Send + Sync {
         true
     }
 
+    /// Takes the room back, and what it added, for the child could not be started yet.
+    fn put_back(&self, _request: &mut Request) {}
+
     /// Takes note of an event. A patron that is in no hurry to act on it asks to be reminded.
     fn tell(&self, key: u64, event: ChildEvent) -> Urgency;
 
     /// Reminds of what was told.
     fn remind(&self) {}
+
+    /// The system refuses a child though none runs. Whoever has something that is idle may end it, for
+    /// it will be tried again soon.
+    fn cramped(&self) {}
 
     /// One of these threads has panicked. It killed the children that it minded, of which nothing more
     /// will be told.

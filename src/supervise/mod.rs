@@ -13,10 +13,13 @@
 
 mod bounds;
 mod capture;
+mod census;
 mod cgroup;
 mod child;
+mod descriptors;
 mod door;
 mod end;
+mod headroom;
 mod message;
 mod oom;
 mod process;
@@ -24,9 +27,11 @@ mod program;
 mod result;
 mod shard;
 mod spawn;
+mod thread;
 mod token;
 mod worker;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,10 +39,11 @@ use rustix::thread::sched_getaffinity;
 
 pub(crate) use capture::Capture;
 pub use end::{ChildEnd, How, describe_exit};
+pub use headroom::Headroom;
 pub use message::{ChildEvent, Patron, Request, Urgency};
 pub use oom::OomWatch;
 pub use process::Process;
-pub use program::has_program;
+pub use program::{has_program, is_scarcity, scarcity};
 pub use worker::{Worker, spawn_worker};
 
 use crate::rundir::RunDir;
@@ -45,7 +51,7 @@ use crate::time::Clock;
 use crate::work::Stop;
 
 use door::{Op, Queue, World};
-use shard::Shard;
+use thread::Shard;
 
 /// More threads than this spawn no faster.
 const MAX_SHARDS: usize = 4;
@@ -74,7 +80,7 @@ impl Children {
             patron,
             queue,
             share,
-            limit: Arc::default(),
+            headroom: Arc::default(),
             inherit: Arc::new([]),
             cells: Arc::default(),
             oom: Arc::default(),
@@ -87,6 +93,23 @@ impl Children {
     pub fn inheriting(mut self, descriptors: Arc<[OwnedFd]>) -> Self {
         self.world.inherit = descriptors;
         self
+    }
+
+    /// In the room that they share with other sets.
+    #[must_use]
+    pub fn within(mut self, headroom: Arc<Headroom>) -> Self {
+        self.world.headroom = headroom;
+        self
+    }
+
+    /// Starts the first thread now, for children that are sure to come: by then others may have taken all
+    /// threads that there are to be had.
+    pub fn prepare(&self) {
+        let mut shards = self.shards();
+        if shards.is_empty() {
+            // The first child will try again, and tell.
+            let _ = self.add_shard(&mut shards);
+        }
     }
 
     /// Starts a child as soon as its patron has room for it.
@@ -127,8 +150,8 @@ impl Children {
         if let Some(shard) = asleep.min_by_key(|shard| shard.door().load()) {
             shard.door().wake();
         } else if shards.len() < self.most {
-            match Shard::start(self.world.clone()) {
-                Ok(shard) => shards.push(shard),
+            match self.add_shard(&mut shards) {
+                Ok(()) => {}
                 // Those that run mind all.
                 Err(_) if !shards.is_empty() => {}
                 Err(error) => {
@@ -137,6 +160,11 @@ impl Children {
                 }
             }
         }
+    }
+
+    fn add_shard(&self, shards: &mut Vec<Shard>) -> io::Result<()> {
+        shards.push(Shard::start(self.world.clone())?);
+        Ok(())
     }
 
     fn refuse_all(&self, why: &str) {

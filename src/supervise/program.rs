@@ -17,8 +17,10 @@ use crate::work;
 pub(crate) enum Refusal {
     /// The program is open for writing: soon it may not be.
     Busy(String),
-    /// The system has no more processes, descriptors or memory: later it may.
+    /// The system has no more processes or memory: later it may.
     Scarce(String),
+    /// This thread can have no more descriptors: later it may.
+    Files(String),
     /// It cannot be started.
     Never(String),
 }
@@ -27,7 +29,7 @@ impl Refusal {
     /// What is wrong.
     pub(crate) fn words(self) -> String {
         match self {
-            Self::Busy(why) | Self::Scarce(why) | Self::Never(why) => why,
+            Self::Busy(why) | Self::Scarce(why) | Self::Files(why) | Self::Never(why) => why,
         }
     }
 }
@@ -75,6 +77,12 @@ pub(crate) fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno.raw_os_error())
 }
 
+/// Whether an error says that the system is short of something, and may not be later.
+pub fn is_scarcity(error: &io::Error) -> bool {
+    let scarce = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 /// Why a child could not be started, in words that name what is wrong.
 pub(crate) fn explain(
     refused: &Refused,
@@ -95,15 +103,15 @@ pub(crate) fn explain(
         (_, Some(Errno::TXTBSY)) => {
             Refusal::Busy(why(format!("{} is being written to", program.display())))
         }
-        (_, Some(Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
-            Refusal::Scarce(why(scarcity(error, errno)))
-        }
+        (_, Some(Errno::MFILE)) => Refusal::Files(why(scarcity(error))),
+        _ if is_scarcity(error) => Refusal::Scarce(why(scarcity(error))),
         _ => Refusal::Never(why(reason(error, errno, program, command))),
     }
 }
 
-fn scarcity(error: &io::Error, errno: Option<Errno>) -> String {
-    match errno {
+/// What the system is short of.
+pub fn scarcity(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::AGAIN) => "the limit of processes is reached".to_owned(),
         Some(Errno::MFILE | Errno::NFILE) => "the limit of open files is reached".to_owned(),
         _ => error.to_string(),

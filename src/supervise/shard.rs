@@ -4,19 +4,19 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::event::{Timespec, epoll};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use crate::guard;
 use crate::outcome::Stream;
 use crate::supervise::child::{Child, Phase, Progress, Stopped};
 use crate::supervise::door::{Door, Op, World};
+use crate::supervise::headroom::Verdict;
 use crate::supervise::message::{ChildEvent, Request, Urgency};
 use crate::supervise::oom::OomWatch;
 use crate::supervise::program::Refusal;
@@ -31,12 +31,11 @@ const LEAK_TIME: Duration = Duration::from_millis(100);
 /// So often is a program tried that is open for writing, waiting 1, 2, 4 … ms in between.
 const BUSY_TRIES: u32 = 10;
 
-/// So often is a child tried for which the system has no room while none of ours runs, waiting 10,
-/// 20, 40 … ms in between.
-const SCARCE_TRIES: u32 = 10;
+/// A child may come to need so many descriptors more, for files of what it writes.
+const FILES_OF_CHILD: usize = 2;
 
-/// How long a scarcity is believed in while children of ours run and none ends.
-const SCARCE_PAUSE: Duration = Duration::from_secs(1);
+/// So many are needed for a moment while a child is started.
+const FILES_OF_START: usize = 4;
 
 /// How long a patron in no hurry waits for its reminder.
 const REMINDER: Duration = Duration::from_millis(2);
@@ -44,57 +43,6 @@ const REMINDER: Duration = Duration::from_millis(2);
 /// How long a child runs before anybody reads what it writes. Most end sooner, and what they wrote lies
 /// in the pipe by then; one that fills the pipe waits no longer than that, once.
 const UNREAD: Duration = Duration::from_millis(2);
-
-/// A running shard. Dropping it kills its children.
-pub(crate) struct Shard {
-    door: Arc<Door>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Shard {
-    pub(crate) fn start(world: World) -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let door = Arc::new(Door::new(bell));
-        let its_door = Arc::clone(&door);
-        let (tell, told) = mpsc::sync_channel(1);
-        let builder = thread::Builder::new().name("jobrun-children".to_owned());
-        let thread = builder.spawn(move || {
-            // All that it opens it closes, and it tells others of paths alone. Where it cannot have a
-            // table of its own, it is slower.
-            let inherited = world.inherit.iter().map(OwnedFd::as_fd);
-            let keep: Vec<_> = inherited.chain([its_door.bell.as_fd()]).collect();
-            let _ = guard::separate(&keep);
-            match Minder::new(world, its_door) {
-                Ok(minder) => {
-                    drop(tell);
-                    minder.run();
-                }
-                Err(error) => drop(tell.send(error)),
-            }
-        })?;
-        match told.recv() {
-            Ok(error) => Err(error),
-            // It runs.
-            Err(_) => Ok(Self { door, thread: Some(thread) }),
-        }
-    }
-
-    pub(crate) fn door(&self) -> &Door {
-        &self.door
-    }
-}
-
-impl Drop for Shard {
-    fn drop(&mut self) {
-        self.door.push(Op::Quit);
-        if let Some(thread) =
-            self.thread.take().filter(|own| own.thread().id() != thread::current().id())
-        {
-            // It has nothing to say about its end; a panic of the patron has been printed.
-            let _ = thread.join();
-        }
-    }
-}
 
 /// A panic, of the patron perhaps, ends no child by itself.
 impl Drop for Minder {
@@ -108,7 +56,7 @@ impl Drop for Minder {
     }
 }
 
-/// A child that could not be spawned yet.
+/// A child whose program could not be run yet.
 struct Waiting {
     request: Request,
     /// How often it was tried in vain.
@@ -122,13 +70,11 @@ struct Place {
 }
 
 /// The thread's own state.
-struct Minder {
+pub(crate) struct Minder {
     world: World,
     door: Arc<Door>,
     epoll: OwnedFd,
     spawner: Spawner,
-    /// To be tried again as soon as there is room.
-    waiting: VecDeque<Waiting>,
     /// To be tried again later.
     later: Vec<(Time, Waiting)>,
     places: Vec<Place>,
@@ -139,12 +85,8 @@ struct Minder {
     by_key: HashMap<u64, u32>,
     /// One at most for each child: what it means depends on the child's phase.
     deadlines: BTreeSet<(Time, u32)>,
-    /// Nothing is spawned before this, for the system has no room.
-    scarce_until: Time,
-    warned_scarce: bool,
-    /// Whether a child was given up for want of room, and nothing has been spawned since: those
-    /// behind it need not each find that out by waiting.
-    gave_up: bool,
+    /// So many children take all descriptors that it can have.
+    capacity: usize,
     /// When the patron is to be reminded of what it was told.
     reminder: Option<Time>,
     buffer: Vec<u8>,
@@ -152,38 +94,36 @@ struct Minder {
 }
 
 impl Minder {
-    fn new(mut world: World, door: Arc<Door>) -> io::Result<Self> {
+    pub(crate) fn new(mut world: World, door: Arc<Door>) -> io::Result<Self> {
         world.files = world.files.apart();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         // Edge triggered, so that nobody has to read it.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&epoll, &door.bell, Token::BELL.data(), flags)?;
+        epoll::add(&epoll, world.headroom.bell()?, Token::BELL.data(), flags)?;
         let spawner = {
-            let World { limit, inherit, cells, .. } = &world;
-            Spawner::new(Arc::clone(limit), Arc::clone(inherit), Arc::clone(cells))
+            let World { headroom, inherit, cells, .. } = &world;
+            Spawner::new(Arc::clone(headroom), Arc::clone(inherit), Arc::clone(cells))
         };
         Ok(Self {
             world,
             door,
             epoll,
             spawner,
-            waiting: VecDeque::new(),
             later: Vec::new(),
             places: Vec::new(),
             free: Vec::new(),
             unwatched: VecDeque::new(),
             by_key: HashMap::new(),
             deadlines: BTreeSet::new(),
-            scarce_until: Time::ZERO,
-            warned_scarce: false,
-            gave_up: false,
+            capacity: usize::MAX,
             reminder: None,
             buffer: vec![0; 64 << 10],
             quits: false,
         })
     }
 
-    fn run(mut self) {
+    pub(crate) fn run(mut self) {
         let mut events = Vec::with_capacity(64);
         loop {
             for op in self.door.take() {
@@ -205,9 +145,13 @@ impl Minder {
             Op::Exited(token) => self.handle(Token::unpack(token)),
             Op::Quit => {
                 self.quits = true;
-                let later = std::mem::take(&mut self.later).into_iter().map(|(_, waiting)| waiting);
-                for waiting in std::mem::take(&mut self.waiting).into_iter().chain(later) {
+                for (_, waiting) in std::mem::take(&mut self.later) {
+                    self.world.headroom.give_back();
                     self.world.recall(waiting.request.key);
+                }
+                // What was put back after the others were taken back.
+                while let Some(request) = self.world.queue.pop() {
+                    self.world.recall(request.key);
                 }
                 for place in self.by_key.values().copied().collect::<Vec<_>>() {
                     self.stop_at(place, Stop::Kill);
@@ -221,10 +165,18 @@ impl Minder {
     /// Spawns the next child, if there is one; whether there was.
     fn spawn_next(&mut self) -> bool {
         let now = self.now();
-        let Some(mut waiting) = self.next_waiting(now) else { return false };
-        match self.spawner.spawn(&waiting.request.command) {
+        let Some(mut waiting) = self.next_waiting(now) else {
+            self.note_want_of_room();
+            return false;
+        };
+        let spare = match self.by_key.len() {
+            // The only one may have all.
+            0 => 0,
+            count => FILES_OF_START + FILES_OF_CHILD * (count + 1),
+        };
+        match self.spawner.spawn(&waiting.request.command, spare) {
             Ok(spawned) => {
-                self.gave_up = false;
+                self.world.headroom.started();
                 self.admit(Child::new(waiting.request, spawned, now));
             }
             Err(Refusal::Busy(_)) if waiting.tries < BUSY_TRIES => {
@@ -232,11 +184,27 @@ impl Minder {
                 waiting.tries += 1;
                 self.later.push((due, waiting));
             }
-            Err(Refusal::Scarce(why)) if self.can_wait(&waiting) => {
-                self.wait_for_room(waiting, now, &why);
+            Err(Refusal::Files(why)) if !self.by_key.is_empty() => {
+                self.capacity = self.by_key.len();
+                self.show_load();
+                self.world.headroom.give_back();
+                self.put_back(waiting.request, &why);
+                // Others may have what this one has not.
+                self.world.headroom.ring();
+            }
+            Err(Refusal::Files(why) | Refusal::Scarce(why)) => {
+                match self.world.headroom.refused() {
+                    Verdict::Waits => {
+                        if self.world.headroom.running() == 0 {
+                            self.world.patron.cramped();
+                        }
+                        self.put_back(waiting.request, &why);
+                    }
+                    Verdict::GivenUp => self.world.refuse(&waiting.request, now, why),
+                }
             }
             Err(refusal) => {
-                self.gave_up |= matches!(refusal, Refusal::Scarce(_));
+                self.world.headroom.give_back();
                 self.world.refuse(&waiting.request, now, refusal.words());
             }
         }
@@ -244,37 +212,57 @@ impl Minder {
     }
 
     fn next_waiting(&mut self, now: Time) -> Option<Waiting> {
-        if now < self.scarce_until || self.quits {
+        if self.quits {
             return None;
         }
         if let Some(place) = self.later.iter().position(|(due, _)| *due <= now) {
             return Some(self.later.swap_remove(place).1);
         }
-        self.waiting.pop_front().or_else(|| {
-            let fair = self.by_key.len() < self.world.share;
-            let request = fair.then(|| self.world.queue.admit(&*self.world.patron))??;
-            Some(Waiting { request, tries: 0 })
-        })
-    }
-
-    /// While children of ours run, their ends will make room.
-    fn can_wait(&self, waiting: &Waiting) -> bool {
-        !self.by_key.is_empty() || (waiting.tries < SCARCE_TRIES && !self.gave_up)
-    }
-
-    fn wait_for_room(&mut self, mut waiting: Waiting, now: Time, why: &str) {
-        let pause = if self.by_key.is_empty() {
-            waiting.tries += 1;
-            Duration::from_millis(5 << waiting.tries)
-        } else {
-            SCARCE_PAUSE
-        };
-        self.scarce_until = now.after(pause);
-        if !self.warned_scarce {
-            self.warned_scarce = true;
-            self.tell(waiting.request.key, ChildEvent::Warning(format!("{why}; waiting for room")));
+        if !self.may_mind_more() {
+            return None;
         }
-        self.waiting.push_front(waiting);
+        let World { queue, headroom, patron, .. } = &self.world;
+        Some(Waiting { request: queue.admit(headroom, &**patron)?, tries: 0 })
+    }
+
+    fn may_mind_more(&self) -> bool {
+        self.by_key.len() < self.world.share.min(self.capacity)
+    }
+
+    /// Lets a child wait for room, which the system has not at the moment.
+    fn put_back(&mut self, request: Request, why: &str) {
+        let key = request.key;
+        self.world.queue.put_back(request, &*self.world.patron);
+        let count = self.world.headroom.running();
+        let words = || format!("{why} with {count} running; fewer run at once from now on");
+        if let Some(words) = self.world.headroom.warning(words) {
+            self.tell(key, ChildEvent::Warning(words));
+        }
+    }
+
+    /// Says so, once, if children wait that nobody has refused yet, but most likely would.
+    fn note_want_of_room(&mut self) {
+        let headroom = &self.world.headroom;
+        if !headroom.is_narrow() || !self.wants_to_spawn() || headroom.has_room() {
+            return;
+        }
+        let words = || {
+            let most = headroom.most();
+            format!(
+                "the limit of processes is near, and leaves room for {most} at once \
+                 where each may start one more; no more run at once for now"
+            )
+        };
+        if let Some(words) = headroom.warning(words) {
+            self.tell(0, ChildEvent::Warning(words));
+        }
+    }
+
+    /// Shows others how many children it minds.
+    fn show_load(&self) {
+        let count = self.by_key.len();
+        let load = if count < self.capacity { count } else { usize::MAX };
+        self.door.load.store(load, Ordering::Relaxed);
     }
 
     /// Takes a child in that was just spawned.
@@ -294,7 +282,7 @@ impl Minder {
         child.deadline = child.timeout.map(|timeout| started.after(timeout));
         self.deadlines.extend(child.deadline.map(|deadline| (deadline, place)));
         self.by_key.insert(key, place);
-        self.door.load.store(self.by_key.len(), Ordering::Relaxed);
+        self.show_load();
         let live = child.live;
         self.places[place as usize].child = Some(Box::new(child));
         if live {
@@ -328,14 +316,22 @@ impl Minder {
     fn await_elsewhere(&self, pid: u32, token: Token) {
         let door = Arc::clone(&self.door);
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        thread::spawn(move || {
+        let waiter = thread::Builder::new().name("jobrun-waits".to_owned());
+        let wait = move || {
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
             while let Some(pid) = pid
                 && let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), options)
             {
             }
             door.push(Op::Exited(token.pack()));
-        });
+        };
+        if waiter.spawn(wait).is_err() {
+            // Nobody would see its end, so it has to come now.
+            if let Some(pid) = pid {
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+            self.door.push(Op::Exited(token.pack()));
+        }
     }
 
     // Events.
@@ -371,20 +367,25 @@ impl Minder {
     }
 
     fn has_news(&self) -> bool {
-        let may_spawn =
-            !self.quits && self.now() >= self.scarce_until && self.by_key.len() < self.world.share;
-        self.door.has_ops()
-            || may_spawn && self.world.queue.is_waiting() && self.world.patron.has_room()
+        self.door.has_ops() || self.wants_to_spawn() && self.world.headroom.has_room()
+    }
+
+    /// Whether there is a child that it would start if the system had room.
+    fn wants_to_spawn(&self) -> bool {
+        !self.quits
+            && self.may_mind_more()
+            && self.world.queue.is_waiting()
+            && self.world.patron.has_room()
     }
 
     /// When something is to be done though nothing happens.
     fn next_deadline(&self) -> Option<Time> {
         let child = self.deadlines.first().map(|(time, _)| *time);
-        let again = self.later.iter().map(|(due, _)| *due);
-        let spawn = self.waiting.front().map(|_| Time::ZERO).into_iter().chain(again).min();
-        let spawn = spawn.map(|due| due.max(self.scarce_until));
+        let again = self.later.iter().map(|(due, _)| *due).min();
         let watch = self.unwatched.front().map(|(due, ..)| *due);
-        [child, spawn, watch, self.reminder].into_iter().flatten().min()
+        let room = self.world.headroom.grows_at().filter(|_| self.wants_to_spawn());
+        let room = room.map(|at| self.now().after(at.saturating_duration_since(Instant::now())));
+        [child, again, watch, room, self.reminder].into_iter().flatten().min()
     }
 
     fn handle(&mut self, token: Token) {
@@ -486,10 +487,13 @@ impl Minder {
     }
 
     fn take_back(&mut self, key: u64) -> bool {
-        let before = self.waiting.len() + self.later.len();
-        self.waiting.retain(|waiting| waiting.request.key != key);
-        self.later.retain(|(_, waiting)| waiting.request.key != key);
-        self.waiting.len() + self.later.len() < before
+        let place = self.later.iter().position(|(_, waiting)| waiting.request.key == key);
+        if let Some(place) = place {
+            self.later.swap_remove(place);
+            self.world.headroom.give_back();
+        }
+        // It may have been put back after somebody looked for it there.
+        place.is_some() || self.world.queue.remove(key).is_some()
     }
 
     fn stop_at(&mut self, place: u32, how: Stop) {
@@ -538,14 +542,13 @@ impl Minder {
         at.generation = at.generation.wrapping_add(1);
         self.free.push(place);
         self.by_key.remove(&child.key);
-        self.door.load.store(self.by_key.len(), Ordering::Relaxed);
+        self.show_load();
         if let Some(deadline) = child.deadline {
             self.deadlines.remove(&(deadline, place));
         }
-        // Its end makes room.
-        self.scarce_until = Time::ZERO;
         let key = child.key;
         let end = child.finish(self.epoll.as_fd(), self.world.clock, self.world.oom.get());
+        self.world.headroom.give_back();
         self.tell(key, ChildEvent::Ended(end));
     }
 

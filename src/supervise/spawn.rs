@@ -9,16 +9,18 @@ use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create, open};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::Resource;
 
-use crate::guard::{self, Image, Limit, Refused, Strings};
+use crate::guard::{self, Image, Refused, Strings};
 use crate::supervise::bounds::Bounds;
 use crate::supervise::cgroup::{Cell, Cells};
+use crate::supervise::descriptors::{most_files, spares};
+use crate::supervise::headroom::Headroom;
 use crate::supervise::process::Process;
 use crate::supervise::program::{DEFAULT_PATH, Refusal, explain, has_slash, is, look_up};
 use crate::work::Command;
@@ -32,15 +34,13 @@ pub(crate) struct Spawner {
     base: Environment,
     /// What children read that read nothing.
     null: Option<OwnedFd>,
-    limit: OpenFiles,
+    headroom: Arc<Headroom>,
+    /// How many descriptors this thread can have.
+    most_files: usize,
     /// What every child inherits beyond its streams.
     inherit: Arc<[OwnedFd]>,
     cells: Arc<Cells>,
 }
-
-/// The limit of open files that children inherit, once this process has raised its own. Shared by
-/// all threads.
-pub(crate) type OpenFiles = Arc<OnceLock<Rlimit>>;
 
 /// A child that runs.
 pub(crate) struct Spawned {
@@ -55,26 +55,27 @@ pub(crate) struct Spawned {
 }
 
 impl Spawner {
-    pub(crate) fn new(limit: OpenFiles, inherit: Arc<[OwnedFd]>, cells: Arc<Cells>) -> Self {
+    pub(crate) fn new(headroom: Arc<Headroom>, inherit: Arc<[OwnedFd]>, cells: Arc<Cells>) -> Self {
         let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         Self {
             path,
             found: HashMap::new(),
             base: Environment::inherited(),
             null: None,
-            limit,
+            headroom,
+            most_files: most_files(),
             inherit,
             cells,
         }
     }
 
-    /// Starts a child in a process group of its own.
-    pub(crate) fn spawn(&mut self, command: &Command) -> Result<Spawned, Refusal> {
+    /// Starts a child in a process group of its own, if so many descriptors are to spare then.
+    pub(crate) fn spawn(&mut self, command: &Command, spare: usize) -> Result<Spawned, Refusal> {
         let program = self.find(command)?;
         let bounds = self.bounds(command)?;
-        let started = match self.start(&program, command, &bounds) {
-            Err(refused) if is(&refused.error, Errno::MFILE) && self.raise_limit() => {
-                self.start(&program, command, &bounds)
+        let started = match self.start(&program, command, &bounds, spare) {
+            Err(refused) if is(&refused.error, Errno::MFILE) && self.has_more_files() => {
+                self.start(&program, command, &bounds, spare)
             }
             other => other,
         };
@@ -94,6 +95,7 @@ impl Spawner {
         program: &Path,
         command: &Command,
         bounds: &Bounds,
+        spare: usize,
     ) -> Result<Spawned, Refused> {
         let mut args = Strings::default();
         args.push(&[command.program.as_bytes()])?;
@@ -103,9 +105,9 @@ impl Spawner {
         let cwd = if cwd.is_empty() { None } else { Some(terminated(cwd.as_bytes())?) };
         let mut limits = bounds.list();
         if !bounds.holds(Resource::Nofile) {
-            limits.extend(self.own_limit());
+            limits.extend(self.headroom.files_of_children());
         }
-        let inherit = Arc::clone(&self.inherit);
+        let (inherit, most_files) = (Arc::clone(&self.inherit), self.most_files);
         let text = command.stdin.as_deref().map(input).transpose()?;
         let stdin = match &text {
             Some(text) => text.as_fd(),
@@ -113,6 +115,7 @@ impl Spawner {
         };
         let (stdout, its_stdout) = pipe()?;
         let (stderr, its_stderr) = pipe()?;
+        spares(&its_stderr, spare, most_files)?;
         let (pid, pidfd) = guard::spawn(&Image {
             program: &terminated(program.as_os_str().as_bytes())?,
             args: &args,
@@ -165,23 +168,11 @@ impl Spawner {
         self.null.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Lets this process have as many open files as the system allows. Whether that changed
-    /// anything.
-    fn raise_limit(&self) -> bool {
-        let mut raised = false;
-        self.limit.get_or_init(|| {
-            let before = getrlimit(Resource::Nofile);
-            let more = Rlimit { current: before.maximum, maximum: before.maximum };
-            raised = before.current != before.maximum && setrlimit(Resource::Nofile, more).is_ok();
-            before
-        });
-        raised
-    }
-
-    /// The limit of open files that this process was given, if it has raised its own since. Programs
-    /// that use `select`, or that close every descriptor they might have, rely on it.
-    fn own_limit(&self) -> Option<Limit<'static>> {
-        self.limit.get().map(|limit| Limit::Resource(Resource::Nofile, *limit))
+    /// Whether this thread can have more descriptors than it thought, perhaps because it asks for that.
+    fn has_more_files(&mut self) -> bool {
+        self.headroom.raise_files();
+        let before = std::mem::replace(&mut self.most_files, most_files());
+        self.most_files > before
     }
 }
 

@@ -79,6 +79,7 @@ fn job(action: Action, items: Option<Vec<Value>>) -> Job {
     Job {
         name: "j".to_owned(),
         description: None,
+        concurrency: jobrun::graph::Concurrency::Any,
         origin: Origin { dir: PathBuf::from("/jobs"), ..Origin::default() },
         graph: Graph::new(vec![task], vec![executor], vec![gpu], Wait::default()).unwrap(),
         specs: vec![Spec {

@@ -564,10 +564,8 @@ pub fn example(name: &str) -> PathBuf {
 pub fn require(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).any(|dir| is_program(&dir.join(program)));
-    let required = std::env::var_os("JOBRUN_TEST_REQUIRE").is_some_and(|value| value == "all");
-    assert!(found || !required, "{program} is required and not installed");
     if !found {
-        skipped(&format!("{program} is not installed"));
+        unavailable(&format!("{program} is not installed"));
     }
     found
 }

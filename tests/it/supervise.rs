@@ -14,7 +14,7 @@ use std::time::Duration;
 use jobrun::outcome::{FailureKind, Outcome, Stream};
 use jobrun::rundir::RunDir;
 use jobrun::supervise::{
-    ChildEnd, ChildEvent, Children, How, Patron, Request, Urgency, spawn_worker,
+    ChildEnd, ChildEvent, Children, Headroom, How, Patron, Request, Urgency, spawn_worker,
 };
 use jobrun::time::Clock;
 use jobrun::value::Value;
@@ -471,7 +471,7 @@ fn a_program_that_is_being_written_is_tried_again() {
 
 #[test]
 fn a_worker_speaks_over_pipes_and_can_be_killed() {
-    let mut worker = spawn_worker(Path::new("/bin/cat"), &[]).unwrap();
+    let mut worker = spawn_worker(Path::new("/bin/cat"), &[], &Headroom::default()).unwrap();
     let mut stdin = fs::File::from(worker.stdin);
     stdin.write_all(b"ping").unwrap();
     let mut answer = [0; 4];

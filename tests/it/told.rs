@@ -103,6 +103,7 @@ impl Plan {
         let job = Job {
             name: self.name,
             description: None,
+            concurrency: jobrun::graph::Concurrency::Any,
             origin,
             graph,
             specs: self.specs,

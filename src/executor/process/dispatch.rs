@@ -2,7 +2,7 @@
 //! Knows nothing of processes.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -13,6 +13,8 @@ use crate::work::Stop;
 pub(super) struct Dispatch {
     pub(super) executor: Executor,
     state: Mutex<State>,
+    /// Each worker process holds one of these.
+    tally: Arc<()>,
 }
 
 /// What is waiting, who has what, and who does what.
@@ -21,6 +23,8 @@ pub(super) struct State {
     pub(super) queue: Queue,
     pub(super) slots: Vec<Slot>,
     pub(super) closing: bool,
+    /// How many slots may serve: fewer once the system has refused something to one.
+    most: usize,
 }
 
 /// One slot, as others see it.
@@ -40,6 +44,8 @@ pub(super) enum Doing {
     Woken,
     /// It has something.
     Busy,
+    /// It has ended for good, for want of room, and has left its work to the others.
+    Gone,
 }
 
 /// Wakes a slot that waits for several things at once.
@@ -63,7 +69,8 @@ impl Bell {
 
 impl Dispatch {
     pub(super) fn new(executor: Executor) -> Self {
-        Self { executor, state: Mutex::default() }
+        let state = State { most: executor.max_workers as usize, ..State::default() };
+        Self { executor, state: Mutex::new(state), tally: Arc::default() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -117,6 +124,23 @@ impl Dispatch {
         self.executor.announce_broken(why, &unstarted);
     }
 
+    /// How many worker processes there are.
+    pub(super) fn workers(&self) -> usize {
+        Arc::strong_count(&self.tally) - 1
+    }
+
+    /// What each worker process is to hold.
+    pub(super) fn tally(&self) -> Weak<()> {
+        Arc::downgrade(&self.tally)
+    }
+
+    /// Lets no more than so many slots serve, but one.
+    pub(super) fn narrow(&self, most: usize) {
+        let mut state = self.lock();
+        state.most = state.most.min(most.max(1));
+        state.wake_all();
+    }
+
     /// Lets all slots end.
     pub(super) fn close(&self) {
         let mut state = self.lock();
@@ -131,6 +155,16 @@ impl State {
         let bell = Arc::new(Bell::new()?);
         self.slots.push(Slot { doing: Doing::Woken, orders: Vec::new(), bell: Arc::clone(&bell) });
         Ok(bell)
+    }
+
+    /// Whether more slots serve than may.
+    pub(super) fn has_surplus(&self) -> bool {
+        self.serving() > self.most
+    }
+
+    /// How many slots there are that take attempts.
+    pub(super) fn serving(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.doing != Doing::Gone).count()
     }
 
     /// How many of the waiting attempts no slot was woken for.

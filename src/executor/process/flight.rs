@@ -1,5 +1,6 @@
 //! A worker process as its slot sees it, and the attempts that it has. Knows nothing of the queue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::executor::pool::Attempt;
@@ -12,6 +13,8 @@ use crate::work::Stop;
 /// A worker process, and how far it is.
 pub(super) struct Worker {
     pub(super) peer: Peer,
+    /// Held as long as it lives.
+    _tally: Option<Arc<()>>,
     pub(super) stage: Stage,
     /// How many calls it was given and did not give back.
     pub(super) calls: u32,
@@ -88,9 +91,10 @@ impl Flight {
 }
 
 impl Worker {
-    pub(super) fn new(peer: Peer, now: Time) -> Self {
+    pub(super) fn new(peer: Peer, tally: Option<Arc<()>>, now: Time) -> Self {
         Self {
             peer,
+            _tally: tally,
             stage: Stage::Greeting,
             calls: 0,
             chatty: false,

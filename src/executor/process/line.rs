@@ -12,9 +12,10 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::io;
 use std::mem;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use crate::executor::pool::{Attempt, Executor, Id};
 use crate::executor::process::books::Books;
@@ -25,7 +26,7 @@ use crate::executor::process::spawn::{End, WorkerProgram};
 use crate::executor::protocol::{FromWorker, Hello, ProtocolError, ToWorker};
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::rundir::RunDir;
-use crate::supervise::OomWatch;
+use crate::supervise::{OomWatch, is_scarcity};
 use crate::time::Time;
 use crate::value::Value;
 use crate::work::Stop;
@@ -67,6 +68,8 @@ pub(super) struct Line {
     /// The number of the slot, counted from 1: what a worker is called that has no number.
     slot: u32,
     worker: Option<Worker>,
+    /// What each worker of the pool holds.
+    tally: Weak<()>,
     /// What waits for the worker to be ready.
     waiting: Vec<Attempt>,
     /// What the worker was asked for, in the order in which it makes the calls.
@@ -77,6 +80,10 @@ pub(super) struct Line {
     pace: Option<Duration>,
     last_id: u64,
     failed_starts: u32,
+    /// How often in a row the system refused a worker, and when to try again.
+    refused: (u32, Option<Instant>),
+    /// Why it did the last time.
+    pub(super) refusal: Option<String>,
     /// What happened.
     pub(super) books: Books,
     /// Why nothing can run here, nor anywhere else in the pool.
@@ -84,18 +91,21 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(executor: Executor, rules: Arc<Rules>, slot: u32) -> Self {
+    pub(super) fn new(executor: Executor, rules: Arc<Rules>, slot: u32, tally: Weak<()>) -> Self {
         Self {
             executor,
             rules,
             slot,
             worker: None,
+            tally,
             waiting: Vec::new(),
             flights: VecDeque::new(),
             stopping: false,
             pace: None,
             last_id: 0,
             failed_starts: 0,
+            refused: (0, None),
+            refusal: None,
             books: Books::default(),
             fault: None,
         }
@@ -108,7 +118,7 @@ impl Line {
 
     /// Whether there is nothing to tell.
     pub(super) fn is_settled(&self) -> bool {
-        self.books.are_empty() && self.fault.is_none()
+        self.books.are_empty() && self.fault.is_none() && self.refusal.is_none()
     }
 
     /// How many attempts may be given to it.
@@ -161,23 +171,47 @@ impl Line {
         if self.waiting.is_empty() {
             return;
         }
-        if self.books.number.is_none() {
-            self.books.number = Some(self.executor.workers.take());
+        if self.worker.is_none() && self.pause().is_none_or(|pause| pause.is_zero()) {
+            let started = self.start_worker();
+            let why = |error: &io::Error| {
+                let program = self.rules.program.program.display();
+                format!("{} could not be started: {program}: {error}", self.name())
+            };
+            match started {
+                Ok(()) => self.refused = (0, None),
+                Err(error) if is_scarcity(&error) => self.refusal = Some(why(&error)),
+                Err(error) => self.fault = Some(why(&error)),
+            }
         }
-        if self.worker.is_none()
-            && let Err(error) = self.start_worker()
-        {
-            self.fault = Some(format!("{} could not be started: {error}", self.name()));
+        if self.worker.is_some() && self.books.number.is_none() {
+            self.books.number = Some(self.executor.workers.take());
         }
         self.say_calls();
     }
 
-    fn start_worker(&mut self) -> Result<(), String> {
-        let program = &self.rules.program;
-        let mut peer = Peer::start(program)
-            .map_err(|error| format!("{}: {error}", program.program.display()))?;
+    /// How long to wait before a worker is tried again; `None` if none was refused that is wanted.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        let again = self.refused.1.filter(|_| !self.waiting.is_empty());
+        again.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Tries again later what was refused. Gives how often it was.
+    pub(super) fn tries_again(&mut self) -> u32 {
+        let tries = self.refused.0 + 1;
+        self.refused = (tries, Some(Instant::now() + Duration::from_millis(5 << tries)));
+        tries
+    }
+
+    /// Leaves to others what has not been sent; whether nothing is left then.
+    pub(super) fn gives_up_waiting(&mut self) -> bool {
+        self.books.returned.append(&mut self.waiting);
+        self.is_idle()
+    }
+
+    fn start_worker(&mut self) -> io::Result<()> {
+        let mut peer = Peer::start(&self.rules.program, &self.executor.headroom)?;
         let hello = Hello::new(&self.rules.run_id);
-        let say = |error: ProtocolError| error.to_string();
+        let say = |error: ProtocolError| io::Error::other(error);
         let dir = self.executor.dir.to_string_lossy();
         peer.say(&ToWorker::Hello { hello, dir }).map_err(say)?;
         if let Some(call) = &self.executor.initializer {
@@ -185,7 +219,7 @@ impl Line {
         }
         peer.flush();
         self.rules.oom.get_or_init(OomWatch::start);
-        self.worker = Some(Worker::new(peer, self.executor.clock.now()));
+        self.worker = Some(Worker::new(peer, self.tally.upgrade(), self.executor.clock.now()));
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::executor::process::dispatch::Bell;
 use crate::executor::process::spawn::{End, Process, WorkerProgram};
 use crate::executor::protocol::{Decoder, FromWorker, Message, ProtocolError, ToWorker};
+use crate::supervise::Headroom;
 
 /// How long a worker that was asked to end may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -46,9 +47,9 @@ pub(super) struct Ready {
 }
 
 impl Peer {
-    pub(super) fn start(program: &WorkerProgram) -> io::Result<Self> {
+    pub(super) fn start(program: &WorkerProgram, headroom: &Headroom) -> io::Result<Self> {
         Ok(Self {
-            process: Process::start(program)?,
+            process: Process::start(program, headroom)?,
             out: Vec::new(),
             written: 0,
             decoder: Decoder::default(),
@@ -189,9 +190,9 @@ impl Peer {
     }
 }
 
-/// Waits for the bell alone.
-pub(super) fn wait_for(bell: &Bell) {
-    let _ = poll_for(&mut [PollFd::new(&bell.0, PollFlags::IN)], None);
+/// Waits for the bell alone, or for so long.
+pub(super) fn wait_for(bell: &Bell, timeout: Option<Duration>) {
+    let _ = poll_for(&mut [PollFd::new(&bell.0, PollFlags::IN)], timeout);
     bell.hush();
 }
 

@@ -9,6 +9,12 @@ use crate::executor::process::line::{Line, Rules};
 use crate::executor::process::peer::wait_for;
 use crate::work::Notice;
 
+/// So often is a worker tried for which the system has no room, waiting 10, 20, 40 … ms in between.
+const TRIES: u32 = 10;
+
+/// So often if there are other workers.
+const TRIES_OF_MANY: u32 = 3;
+
 /// One slot.
 pub(super) struct Proxy {
     dispatch: Arc<Dispatch>,
@@ -24,7 +30,8 @@ impl Proxy {
         slot: usize,
         bell: Arc<Bell>,
     ) -> Self {
-        let line = Line::new(dispatch.executor.clone(), rules, slot as u32 + 1);
+        let tally = dispatch.tally();
+        let line = Line::new(dispatch.executor.clone(), rules, slot as u32 + 1, tally);
         Self { dispatch, slot, bell, line }
     }
 
@@ -46,6 +53,7 @@ impl Proxy {
         if let Some(why) = self.line.fault.take() {
             self.dispatch.break_off(&why);
         }
+        let must_retire = self.is_refused();
         let mut state = self.dispatch.lock();
         for (id, how) in state.slots[self.slot].orders.drain(..) {
             self.line.stop(id, how);
@@ -53,12 +61,18 @@ impl Proxy {
         if state.closing || state.queue.broken().is_some() {
             return None;
         }
+        let retires = state.serving() > 1 && (must_retire || state.has_surplus());
+        let retires = retires && self.line.gives_up_waiting();
         for attempt in self.line.books.returned.drain(..).rev() {
             state.queue.put_back(attempt);
         }
-        let taken = self.take(&mut state);
+        let taken = if state.has_surplus() { Vec::new() } else { self.take(&mut state) };
         let idle = taken.is_empty() && self.line.is_idle();
-        state.slots[self.slot].doing = if idle { Doing::Idle } else { Doing::Busy };
+        state.slots[self.slot].doing = match idle {
+            _ if retires => Doing::Gone,
+            true => Doing::Idle,
+            false => Doing::Busy,
+        };
         state.wake_idle();
         drop(state);
         let executor = &self.dispatch.executor;
@@ -67,11 +81,31 @@ impl Proxy {
             executor.workers.give_back(number);
         }
         self.line.books.notices.drain(..).for_each(|notice| executor.tell(notice));
+        if retires {
+            return None;
+        }
         if self.line.is_idle() && self.line.replace_worker() {
             // There is a new one for what is waiting.
             return self.settle();
         }
         Some(taken)
+    }
+
+    /// Whether the slot is to leave its work to others, because the system has refused it a worker more
+    /// than once. The last one tries longer, until it breaks the executor.
+    fn is_refused(&mut self) -> bool {
+        let Some(why) = self.line.refusal.take() else { return false };
+        let tries = self.line.tries_again();
+        if tries > TRIES {
+            self.dispatch.break_off(&why);
+        } else if tries > TRIES_OF_MANY {
+            // Others than workers need room too.
+            let most = self.dispatch.workers().div_ceil(2).max(1);
+            self.dispatch.narrow(most);
+            self.dispatch.executor.warn_of_fewer_workers(most, &why);
+            return true;
+        }
+        false
     }
 
     /// Takes attempts from the queue: as many as there is room for, but no more than a fair share,
@@ -85,7 +119,7 @@ impl Proxy {
             let idle = state.slots.iter().filter(|slot| slot.doing == Doing::Idle).count();
             state.unclaimed().saturating_sub(idle)
         };
-        let share = free.div_ceil(state.slots.len()).min(self.line.room());
+        let share = free.div_ceil(state.serving()).min(self.line.room());
         while taken.len() < share {
             let exact = state.queue.first().is_some_and(|attempt| attempt.exact);
             if exact && !(taken.is_empty() && self.line.is_idle()) {
@@ -104,7 +138,7 @@ impl Proxy {
     fn wait(&mut self) {
         match self.line.wait(&self.bell) {
             Some(ready) => self.line.react(ready),
-            None => wait_for(&self.bell),
+            None => wait_for(&self.bell, self.line.pause()),
         }
     }
 

@@ -11,7 +11,7 @@ use std::process::ExitStatus;
 use rustix::io::ioctl_fionbio;
 
 use crate::executor::worker::ARGUMENT;
-use crate::supervise::{self, OomWatch, Worker, describe_exit, spawn_worker};
+use crate::supervise::{self, Headroom, OomWatch, Worker, describe_exit, spawn_worker};
 
 /// The program that worker processes run. It calls
 /// [`serve_if_asked`](crate::executor::worker::serve_if_asked).
@@ -52,9 +52,9 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts the program in a process group of its own.
-    pub(super) fn start(program: &WorkerProgram) -> io::Result<Self> {
+    pub(super) fn start(program: &WorkerProgram, headroom: &Headroom) -> io::Result<Self> {
         let Worker { mut process, end, stdin, stdout, stderr } =
-            spawn_worker(&program.program, &program.args)?;
+            spawn_worker(&program.program, &program.args, headroom)?;
         match prepare(end, [&stdin, &stdout, &stderr]) {
             Ok(end) => Ok(Self {
                 worker: process,

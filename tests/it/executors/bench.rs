@@ -124,6 +124,7 @@ impl Bench {
         let job = Arc::new(Job {
             name: "bench".to_owned(),
             description: None,
+            concurrency: jobrun::graph::Concurrency::Any,
             origin: Origin::default(),
             graph,
             specs: vec![spec],
@@ -142,6 +143,7 @@ impl Bench {
             run_id: RUN.to_owned(),
             files: RunDir::at(files.path(), RUN),
             worker: self.worker,
+            headroom: Arc::default(),
             alone: false,
         };
         let local = Local::new(settings, Inbox::default());

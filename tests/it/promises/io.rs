@@ -90,7 +90,7 @@ fn can_mount() -> bool {
 }
 
 /// Whether this machine lets a process be traced. Says so if it does not.
-fn can_trace() -> bool {
+pub(super) fn can_trace() -> bool {
     let trace = ["-f", "-o", "/dev/null", "-e", "inject=fsync:error=EIO", "true"];
     let can = require("strace")
         && Command::new("strace").args(trace).output().is_ok_and(|it| it.status.success());
@@ -101,14 +101,14 @@ fn can_trace() -> bool {
 }
 
 #[track_caller]
-fn must_not_be_all(why: &str) {
+pub(super) fn must_not_be_all(why: &str) {
     let all = std::env::var_os("JOBRUN_TEST_REQUIRE").is_some_and(|value| value == "all");
     assert!(!all, "all tests are required, but {why}");
     skipped(why);
 }
 
 /// The names in a folder, sorted.
-fn names_in(folder: &Path) -> Vec<String> {
+pub(super) fn names_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap().flatten();
     let mut names: Vec<_> =
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();

@@ -243,15 +243,12 @@ fn f39_a_task_that_is_killed_at_its_memory_is_named_so_and_the_others_live() {
         retry = {{ count = 3, on = ["oom"] }}
         [[task]]
         name = "modest"
-        run  = ["sed", "-n", "s/^.*:memory:\\|^0:://p", "/proc/self/cgroup"]
+        run  = "cat /proc/self/cgroup; sleep 1000 > /dev/null 2>&1 &"
         "#
     ))
     .run();
     kept(&end, 1);
-    // `…/jobrun-PID.NUMBER`
-    let modest = end.result("modest").as_str().unwrap();
-    let mut cells = modest.lines().filter_map(|line| line.rsplit_once("/jobrun-"));
-    let Some((above, cell)) = cells.find(|(_, cell)| cell.contains('.')) else {
+    let Some((folder, run)) = cell(end.result("modest").as_str().unwrap()) else {
         return unavailable("a cgroup that bounds memory can be made by root alone");
     };
     let killed = "was killed by SIGKILL (signal 9): out of memory, `limits.memory` is 32 MiB";
@@ -260,11 +257,9 @@ fn f39_a_task_that_is_killed_at_its_memory_is_named_so_and_the_others_live() {
     assert_eq!(error(&end, "of-a-script"), ("oom", killed));
     assert_eq!(end.state("tried-again"), "succeeded");
     assert_eq!(end.future("tried-again")["attempts"].as_array().unwrap().len(), 2);
-    let all = format!("jobrun-{}.", cell.split_once('.').unwrap().0);
-    let places = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].map(|place| format!("{place}{above}"));
-    let entries = places.iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
-    assert_eq!(names.filter(|name| name.starts_with(&all)).collect::<Vec<_>>(), [""; 0]);
+    let left = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let left = left.filter(|name| name.to_str().unwrap().starts_with(&run));
+    assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]
@@ -349,6 +344,44 @@ fn f39_a_worker_that_is_killed_for_want_of_memory_is_named_so() {
     assert!(kind == "worker_death" && message.contains(killed), "{message}");
     assert_eq!(error(&end, "greedy").0, "oom");
     assert_eq!(end.state("next"), "succeeded");
+}
+
+#[test]
+fn the_cgroups_that_a_killed_run_has_left_go_with_the_next_run() {
+    let run = || {
+        let story = Story::new(
+            r#"
+            [[task]]
+            name   = "held"
+            run    = ["cat", "/proc/self/cgroup"]
+            limits = { memory = "64MiB" }
+            "#,
+        );
+        let end = story.run();
+        kept(&end, 0);
+        end
+    };
+    let Some((folder, _)) = cell(run().result("held").as_str().unwrap()) else {
+        return unavailable("a cgroup that bounds memory can be made by root alone");
+    };
+    let mut dead = Command::new("true").spawn().unwrap();
+    dead.wait().unwrap();
+    let left = folder.join(format!("jobrun-{}.0", dead.id()));
+    fs::create_dir(&left).unwrap();
+    run();
+    assert!(!left.exists(), "{} is there", left.display());
+}
+
+/// The cgroup of a future that is bounded in memory, from the text of `/proc/self/cgroup`: the folder it is
+/// in, and how all of its run begin: `jobrun-PID.`.
+fn cell(text: &str) -> Option<(PathBuf, String)> {
+    text.lines().find_map(|line| {
+        let (kind, path) = line.split_once(':')?.1.split_once(':')?;
+        let (above, name) = path.rsplit_once("/jobrun-")?;
+        let (pid, _) = name.split_once('.')?;
+        let place = ["/sys/fs/cgroup", "/sys/fs/cgroup/memory"][usize::from(kind == "memory")];
+        Some((format!("{place}{above}").into(), format!("jobrun-{pid}.")))
+    })
 }
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
