@@ -211,17 +211,17 @@ impl Running {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// The process that does the work, whose guard is the one that a user sees. The guard may have another
-    /// child, which does nothing, and whose end sends no signal.
+    /// The process that does the work, whose guard is the one that a user sees. The guard may have other
+    /// children, which do nothing: one whose end sends no signal, and one that has no session of its own.
     pub fn runner(&self) -> Pid {
         let guard = self.pid().as_raw_nonzero();
         let children = fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).unwrap();
-        let sends_sigchld = |pid: &&str| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-            let (_, fields) = stat.rsplit_once(") ").unwrap();
-            fields.split(' ').nth(35) == Some("17")
+        let works = |pid: &&str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+            fields.get(3) == Some(pid) && fields.get(35) == Some(&"17")
         };
-        let runner = children.split_whitespace().find(sends_sigchld).unwrap();
+        let runner = children.split_whitespace().find(works).unwrap();
         Pid::from_raw(runner.parse().unwrap()).unwrap()
     }
 
