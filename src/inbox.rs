@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The reader's end.
 pub struct Inbox<T> {
@@ -192,41 +193,4 @@ impl<T> fmt::Debug for Sender<T> {
 /// No lock is held while anything of a caller's runs.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use super::Inbox;
-    use std::thread;
-    use std::time::Instant;
-
-    #[test]
-    fn all_mail_of_all_senders_is_read_once_and_each_lane_in_order() {
-        let mut inbox = Inbox::default();
-        for sender in 0..4_usize {
-            let lane = inbox.sender();
-            thread::spawn(move || (0..1000_usize).for_each(|number| lane.send((sender, number))));
-        }
-        let mut next = [0; 4];
-        for _ in 0..4000 {
-            let (sender, number) = inbox.next(None).unwrap();
-            assert_eq!(number, next[sender]);
-            next[sender] += 1;
-        }
-        assert_eq!(inbox.next(Some(Instant::now())), None);
-    }
-
-    #[test]
-    fn what_is_left_without_ringing_is_read_at_the_next_look() {
-        let mut inbox = Inbox::default();
-        let sender = inbox.sender();
-        sender.leave(1);
-        sender.clone().send(2);
-        drop(sender);
-        assert_eq!(
-            (inbox.try_next(), inbox.try_next(), inbox.try_next()),
-            (Some(1), Some(2), None)
-        );
-    }
 }

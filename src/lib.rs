@@ -72,6 +72,7 @@ pub mod schedule;
 pub mod shape;
 pub mod source;
 pub mod supervise;
+mod sync;
 pub mod template;
 pub mod time;
 pub mod traceparent;

@@ -85,14 +85,6 @@ impl Cover {
         ended.filter_map(|(stream, rest)| output(node, stream, rest)).collect()
     }
 
-    /// The same for all that are left.
-    pub fn rest_of_all(&mut self) -> Vec<Event> {
-        let mut nodes: Vec<NodeId> = self.streams.keys().map(|(node, _)| *node).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        nodes.into_iter().flat_map(|node| self.rest(node)).collect()
-    }
-
     fn output(&mut self, node: NodeId, stream: Stream, bytes: &[u8]) -> Arc<[u8]> {
         let new = || self.masker.stream();
         self.streams.entry((node, stream)).or_insert_with(new).push(bytes).into()

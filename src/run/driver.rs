@@ -127,7 +127,6 @@ impl<'a, B: Backend> Driver<'a, B> {
             *peak = self.backend.peak_running(ExecutorId(place as u32));
         }
         self.end_leftovers();
-        self.cover.rest_of_all().into_iter().for_each(|rest| self.emit(rest));
         self.emit(Event::JobFinished);
         self.spans.job_finished(&self.ledger);
         self.ledger
@@ -163,6 +162,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             let notice = self.backend.next(self.next_deadline());
             self.now = self.backend.now();
             match notice {
+                Some(notice) if self.is_late(&notice) => {}
                 Some(notice) => {
                     let notice = self.cover.notice(notice);
                     self.notice(notice);
@@ -357,6 +357,11 @@ impl<'a, B: Backend> Driver<'a, B> {
             // It was never told why itself: its executor broke before it started.
             let why = self.broken[executor.index()].as_deref().unwrap_or("the executor is broken");
             record.detail_mut().failure = Some(Failure::new(FailureKind::BrokenExecutor, why));
+        } else if !state.is_failure()
+            && let Some(detail) = &mut record.detail
+        {
+            // It may have failed just when it was cancelled, which is why it ended so.
+            detail.failure = None;
         }
         self.ledger.completion.push(node);
         self.spans.settled(node, state);
@@ -414,6 +419,20 @@ impl<'a, B: Backend> Driver<'a, B> {
                 }
             }
         }
+    }
+
+    /// Whether this is news of an attempt that nobody waits for any more.
+    fn is_late(&self, notice: &Notice) -> bool {
+        match *notice {
+            Notice::Started { node, attempt, .. } => self.is_abandoned(node, attempt),
+            Notice::Output { node, .. } => self.ledger.record(node).state != State::Running,
+            _ => false,
+        }
+    }
+
+    /// Whether an attempt was given up, and its worker is still busy with it.
+    fn is_abandoned(&self, node: NodeId, attempt: u32) -> bool {
+        !self.abandoned.is_empty() && self.abandoned.contains(&(node, attempt))
     }
 
     fn started(&mut self, node: NodeId, attempt: u32, worker: u32, at: Time) {
@@ -530,8 +549,8 @@ impl<'a, B: Backend> Driver<'a, B> {
     /// A call that was to be stopped has not ended. The future is cancelled now; its worker is busy
     /// until the function returns.
     fn give_up(&mut self, now: Time, node: NodeId, attempt: u32) {
+        let gone = self.is_abandoned(node, attempt);
         let record = self.ledger.record_mut(node);
-        let gone = self.abandoned.contains(&(node, attempt));
         if record.state.is_done() || record.attempts != attempt || gone {
             return;
         }

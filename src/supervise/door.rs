@@ -1,62 +1,14 @@
-//! What the threads that mind children share, and the way into each of them. Knows nothing of what they
-//! do with it.
+//! The ways into the threads that mind children: the queue that all of them take from, and the door of
+//! each. Knows nothing of what they do with it.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::mem;
 
-use crate::rundir::RunDir;
-use crate::supervise::cgroup::Cells;
-use crate::supervise::end::{ChildEnd, How};
 use crate::supervise::headroom::Headroom;
-use crate::supervise::message::{ChildEvent, Patron, Request};
-use crate::supervise::oom::OomWatch;
-use crate::time::{Clock, Time};
+use crate::supervise::message::{Patron, Request};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Bell, Mutex, MutexGuard, PoisonError};
 use crate::work::Stop;
-
-/// What all shards share.
-#[derive(Clone)]
-pub(crate) struct World {
-    pub(crate) clock: Clock,
-    pub(crate) files: RunDir,
-    pub(crate) patron: Arc<dyn Patron>,
-    pub(crate) queue: Arc<Queue>,
-    /// How many children one shard minds at most. Else one could take what another has just made room
-    /// for, and would spawn alone from then on.
-    pub(crate) share: usize,
-    pub(crate) headroom: Arc<Headroom>,
-    /// What every child inherits beyond its streams.
-    pub(crate) inherit: Arc<[OwnedFd]>,
-    /// The cgroups of those that may use only so much.
-    pub(crate) cells: Arc<Cells>,
-    /// Begun when the first child runs.
-    pub(crate) oom: Arc<OnceLock<OomWatch>>,
-}
-
-impl World {
-    /// Tells of a child that was taken back before it started.
-    pub(crate) fn recall(&self, key: u64) {
-        let _ = self.patron.tell(key, ChildEvent::Recalled);
-    }
-
-    /// Tells of a child that could not be started.
-    pub(crate) fn refuse(&self, request: &Request, now: Time, why: String) {
-        let end = ChildEnd {
-            started: now,
-            ended: now,
-            how: How::NotSpawned(why),
-            child: Box::default(),
-            limits: None,
-            out_of_memory: false,
-            original: None,
-            ok_exit: Arc::clone(&request.command.ok_exit),
-            result: request.command.result,
-            leak: request.command.leak,
-        };
-        let _ = self.patron.tell(request.key, ChildEvent::Ended(end));
-    }
-}
 
 /// Children that have not been spawned, first come first served.
 #[derive(Default)]
@@ -107,13 +59,12 @@ impl Queue {
 /// The way into one shard.
 pub(crate) struct Door {
     ops: Mutex<Vec<Op>>,
-    /// An eventfd.
-    pub(crate) bell: OwnedFd,
-    /// Whether the shard waits for events, or is about to: it looks at the queue once more after
-    /// setting this.
-    pub(crate) sleeping: AtomicBool,
+    /// What the shard waits for, among other things.
+    pub(crate) bell: Bell,
+    /// Whether it waits, or is about to: it looks for news once more after setting this.
+    sleeping: AtomicBool,
     /// How many children it minds; beyond all bounds while it can mind no more.
-    pub(crate) load: AtomicUsize,
+    load: AtomicUsize,
 }
 
 /// What a shard is asked to do, beside looking at the queue.
@@ -126,7 +77,7 @@ pub(crate) enum Op {
 }
 
 impl Door {
-    pub(crate) fn new(bell: OwnedFd) -> Self {
+    pub(crate) fn new(bell: Bell) -> Self {
         Self {
             ops: Mutex::default(),
             bell,
@@ -135,25 +86,23 @@ impl Door {
         }
     }
 
-    pub(crate) fn load(&self) -> usize {
-        self.load.load(Ordering::Relaxed)
+    // From inside.
+
+    /// How many children the shard minds from now on.
+    pub(crate) fn set_load(&self, load: usize) {
+        self.load.store(load, Ordering::Relaxed);
     }
 
-    /// Whether it has to be woken to see what is new.
-    pub(crate) fn sleeps(&self) -> bool {
-        self.sleeping.load(Ordering::SeqCst)
+    /// From now on the bell rings for all that is new; whether the shard may wait for it. What was put in
+    /// before that has not rung, so it looks once more.
+    pub(crate) fn lie_down(&self, has_news: impl FnOnce() -> bool) -> bool {
+        self.sleeping.store(true, Ordering::SeqCst);
+        !has_news()
     }
 
-    /// Wakes the shard if it sleeps.
-    pub(crate) fn wake(&self) {
-        if self.sleeping.swap(false, Ordering::SeqCst) {
-            let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
-        }
-    }
-
-    pub(crate) fn push(&self, op: Op) {
-        lock(&self.ops).push(op);
-        self.wake();
+    /// The shard looks at everything before it lies down again.
+    pub(crate) fn get_up(&self) {
+        self.sleeping.store(false, Ordering::SeqCst);
     }
 
     pub(crate) fn has_ops(&self) -> bool {
@@ -161,7 +110,32 @@ impl Door {
     }
 
     pub(crate) fn take(&self) -> Vec<Op> {
-        std::mem::take(&mut lock(&self.ops))
+        mem::take(&mut lock(&self.ops))
+    }
+
+    // From outside.
+
+    /// Of these, the one whose shard sleeps and minds the fewest children, fewer than `share`. Those that
+    /// are awake will look at the queue.
+    pub(crate) fn sleeper<'a>(
+        doors: impl Iterator<Item = &'a Self>,
+        share: usize,
+    ) -> Option<&'a Self> {
+        let asleep = doors.filter(|door| door.sleeping.load(Ordering::SeqCst));
+        let loads = asleep.map(|door| (door.load.load(Ordering::Relaxed), door));
+        loads.filter(|(load, _)| *load < share).min_by_key(|(load, _)| *load).map(|(_, door)| door)
+    }
+
+    /// Wakes the shard if it sleeps.
+    pub(crate) fn wake(&self) {
+        if self.sleeping.swap(false, Ordering::SeqCst) {
+            self.bell.ring();
+        }
+    }
+
+    pub(crate) fn push(&self, op: Op) {
+        lock(&self.ops).push(op);
+        self.wake();
     }
 }
 

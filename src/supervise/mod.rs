@@ -30,6 +30,7 @@ mod spawn;
 mod thread;
 mod token;
 mod worker;
+mod world;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -50,8 +51,9 @@ use crate::rundir::RunDir;
 use crate::time::Clock;
 use crate::work::Stop;
 
-use door::{Op, Queue, World};
+use door::{Door, Op, Queue};
 use thread::Shard;
+use world::World;
 
 /// More threads than this spawn no faster.
 const MAX_SHARDS: usize = 4;
@@ -141,14 +143,11 @@ impl Children {
         }
     }
 
-    /// Wakes a thread that sleeps and may take one more, if there is one; those that are awake will look
-    /// at the queue.
+    /// Wakes a thread that sleeps and may take one more, or starts one.
     fn rouse(&self) {
         let mut shards = self.shards();
-        let free = |shard: &&Shard| shard.door().load() < self.world.share;
-        let asleep = shards.iter().filter(|shard| shard.door().sleeps()).filter(free);
-        if let Some(shard) = asleep.min_by_key(|shard| shard.door().load()) {
-            shard.door().wake();
+        if let Some(door) = Door::sleeper(shards.iter().map(Shard::door), self.world.share) {
+            door.wake();
         } else if shards.len() < self.most {
             match self.add_shard(&mut shards) {
                 Ok(()) => {}

@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,13 +14,14 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use crate::outcome::Stream;
 use crate::supervise::child::{Child, Phase, Progress, Stopped};
-use crate::supervise::door::{Door, Op, World};
+use crate::supervise::door::{Door, Op};
 use crate::supervise::headroom::Verdict;
 use crate::supervise::message::{ChildEvent, Request, Urgency};
 use crate::supervise::oom::OomWatch;
 use crate::supervise::program::Refusal;
 use crate::supervise::spawn::Spawner;
 use crate::supervise::token::{Part, Token};
+use crate::supervise::world::World;
 use crate::time::Time;
 use crate::work::Stop;
 
@@ -262,7 +262,7 @@ impl Minder {
     fn show_load(&self) {
         let count = self.by_key.len();
         let load = if count < self.capacity { count } else { usize::MAX };
-        self.door.load.store(load, Ordering::Relaxed);
+        self.door.set_load(load);
     }
 
     /// Takes a child in that was just spawned.
@@ -340,12 +340,8 @@ impl Minder {
     fn look(&mut self, events: &mut Vec<epoll::Event>, hurries: bool) {
         events.clear();
         let mut until = if hurries { Some(Time::ZERO) } else { self.next_deadline() };
-        if !hurries {
-            self.door.sleeping.store(true, Ordering::SeqCst);
-            // Who put something in before that has not rung.
-            if self.has_news() {
-                until = Some(Time::ZERO);
-            }
+        if !hurries && !self.door.lie_down(|| self.has_news()) {
+            until = Some(Time::ZERO);
         }
         let timeout = until.map(|until| {
             let left = until.since(self.now());
@@ -360,7 +356,7 @@ impl Minder {
         }
         // Interrupted by a signal: the next round looks again.
         let _ = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref());
-        self.door.sleeping.store(false, Ordering::SeqCst);
+        self.door.get_up();
         for event in events {
             self.handle(Token::unpack(event.data.u64()));
         }

@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
-use rustix::event::{EventfdFlags, eventfd};
-
 use crate::guard;
-use crate::supervise::door::{Door, Op, World};
+use crate::supervise::door::{Door, Op};
 use crate::supervise::shard::Minder;
+use crate::supervise::world::World;
+use crate::sync::Bell;
 
 /// A running shard. Dropping it kills its children.
 pub(crate) struct Shard {
@@ -20,8 +20,7 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn start(world: World) -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let door = Arc::new(Door::new(bell));
+        let door = Arc::new(Door::new(Bell::new()?));
         world.headroom.bell()?;
         let its_door = Arc::clone(&door);
         let (tell, told) = mpsc::sync_channel(1);

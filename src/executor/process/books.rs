@@ -1,6 +1,7 @@
 //! What a slot has to tell: notices for the driver and attempts for the queue, kept until both can
 //! be told at once. Knows nothing of workers.
 
+use std::mem;
 use std::time::Duration;
 
 use crate::executor::pool::{Attempt, Executor};
@@ -28,10 +29,17 @@ impl Books {
     }
 
     /// An attempt began.
-    pub(super) fn started(&mut self, attempt: &Attempt, at: Time) {
-        if attempt.announce {
+    pub(super) fn started(&mut self, flight: &mut Flight, at: Time) {
+        if flight.attempt.announce {
+            self.announce(flight, at);
+        }
+    }
+
+    /// Tells of a start, once.
+    fn announce(&mut self, flight: &mut Flight, at: Time) {
+        if !mem::replace(&mut flight.announced, true) {
             let worker = self.number.unwrap_or_default();
-            let Attempt { node, number: attempt, .. } = *attempt;
+            let Attempt { node, number: attempt, .. } = flight.attempt;
             self.notices.push(Notice::Started { node, attempt, worker, at });
         }
     }
@@ -44,11 +52,12 @@ impl Books {
         executor: &Executor,
         files: &RunDir,
     ) {
-        flight.wrote = true;
         let Attempt { node, number, live, .. } = flight.attempt;
         let name = || format!("{}-{number}.stderr", (executor.names)(node));
         flight.errors.push(&bytes, files, name);
         if live {
+            // It is read before what the worker says of its start, and nobody may want to hear of that.
+            self.announce(flight, flight.started.unwrap_or(flight.sent));
             let (stream, bytes) = (Stream::Stderr, bytes.into());
             self.notices.push(Notice::Output { node, stream, bytes });
         }
@@ -69,7 +78,7 @@ impl Books {
             Time(ended.0.saturating_sub(took.as_nanos() as u64)).max(earliest)
         });
         let stderr = flight.errors.finish();
-        let child = (flight.wrote || end.is_some()).then(|| {
+        let child = (stderr.bytes > 0 || end.is_some()).then(|| {
             Box::new(ChildDone {
                 leaked: false,
                 exit_code: end.and_then(End::code),

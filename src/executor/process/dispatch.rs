@@ -1,12 +1,10 @@
 //! The queue of a pool of worker processes, shared by its slots and by who hands attempts over.
 //! Knows nothing of processes.
 
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use rustix::event::{EventfdFlags, eventfd};
-
 use crate::executor::pool::{Attempt, Executor, Id, Queue};
+use crate::sync::Bell;
 use crate::work::Stop;
 
 /// What the slots of a pool share.
@@ -32,6 +30,7 @@ pub(super) struct Slot {
     pub(super) doing: Doing,
     /// Attempts that it shall stop if it has them.
     pub(super) orders: Vec<(Id, Stop)>,
+    /// Wakes it where it waits for its worker.
     bell: Arc<Bell>,
 }
 
@@ -46,25 +45,6 @@ pub(super) enum Doing {
     Busy,
     /// It has ended for good, for want of room, and has left its work to the others.
     Gone,
-}
-
-/// Wakes a slot that waits for several things at once.
-pub(super) struct Bell(pub(super) OwnedFd);
-
-impl Bell {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
-    }
-
-    /// Wakes the slot; many rings before it wakes are one.
-    fn ring(&self) {
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
-    }
-
-    /// Makes it silent again.
-    pub(super) fn hush(&self) {
-        let _ = rustix::io::read(&self.0, &mut [0; 8]);
-    }
 }
 
 impl Dispatch {

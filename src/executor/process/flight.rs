@@ -52,7 +52,8 @@ pub(super) struct Flight {
     pub(super) recall_sent: bool,
     pub(super) stop: Option<Stop>,
     pub(super) errors: Capture,
-    pub(super) wrote: bool,
+    /// Whether the driver was told that it started.
+    pub(super) announced: bool,
 }
 
 impl Flight {
@@ -66,7 +67,7 @@ impl Flight {
             recall_sent: false,
             stop: None,
             errors: Capture::default(),
-            wrote: false,
+            announced: false,
         }
     }
 

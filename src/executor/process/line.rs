@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 
 use crate::executor::pool::{Attempt, Executor, Id};
 use crate::executor::process::books::Books;
-use crate::executor::process::dispatch::Bell;
 use crate::executor::process::flight::{Flight, Stage, Worker, mismatch, word};
 use crate::executor::process::peer::{Peer, Ready};
 use crate::executor::process::spawn::{End, WorkerProgram};
@@ -27,6 +26,7 @@ use crate::executor::protocol::{FromWorker, Hello, ProtocolError, ToWorker};
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::rundir::RunDir;
 use crate::supervise::{OomWatch, is_scarcity};
+use crate::sync::Bell;
 use crate::time::Time;
 use crate::value::Value;
 use crate::work::Stop;
@@ -244,13 +244,13 @@ impl Line {
                 worker: self.books.number.unwrap_or_default(),
                 call: Cow::Borrowed(&attempt.call),
             });
-            let flight = Flight::new(attempt, self.last_id, ahead, sent);
+            let mut flight = Flight::new(attempt, self.last_id, ahead, sent);
             match said {
                 Ok(()) => {
                     worker.calls += 1;
                     if !ahead {
                         // It starts at once. To hear that from the worker would cost a round trip.
-                        self.books.started(&flight.attempt, sent);
+                        self.books.started(&mut flight, sent);
                     }
                     self.flights.push_back(flight);
                 }
@@ -422,7 +422,7 @@ impl Line {
                 }
                 let at = at.max(flight.sent);
                 flight.started = Some(at);
-                self.books.started(&flight.attempt, at);
+                self.books.started(flight, at);
             }
             (Stage::Serving, FromWorker::Done { id, started, ended, result }) => {
                 if !first(&mut self.flights, id)?.has_started() {

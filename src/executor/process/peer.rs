@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::executor::process::dispatch::Bell;
 use crate::executor::process::spawn::{End, Process, WorkerProgram};
 use crate::executor::protocol::{Decoder, FromWorker, Message, ProtocolError, ToWorker};
 use crate::supervise::Headroom;
+use crate::sync::Bell;
 
 /// How long a worker that was asked to end may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -139,7 +139,7 @@ impl Peer {
     /// Waits until there is something to do here or the bell rings.
     pub(super) fn wait(&self, bell: &Bell, timeout: Option<Duration>) -> Ready {
         let mut fds = Vec::with_capacity(5);
-        fds.push(PollFd::new(&bell.0, PollFlags::IN));
+        fds.push(PollFd::new(bell, PollFlags::IN));
         fds.push(PollFd::new(&self.process.end, PollFlags::IN));
         // Output comes before errors: what a call printed was written before its end was told, so
         // when the end is seen here, the print is seen too.
@@ -192,7 +192,7 @@ impl Peer {
 
 /// Waits for the bell alone, or for so long.
 pub(super) fn wait_for(bell: &Bell, timeout: Option<Duration>) {
-    let _ = poll_for(&mut [PollFd::new(&bell.0, PollFlags::IN)], timeout);
+    let _ = poll_for(&mut [PollFd::new(bell, PollFlags::IN)], timeout);
     bell.hush();
 }
 

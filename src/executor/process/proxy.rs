@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use crate::executor::pool::Attempt;
-use crate::executor::process::dispatch::{Bell, Dispatch, Doing, State};
+use crate::executor::process::dispatch::{Dispatch, Doing, State};
 use crate::executor::process::line::{Line, Rules};
 use crate::executor::process::peer::wait_for;
+use crate::sync::Bell;
 use crate::work::Notice;
 
 /// So often is a worker tried for which the system has no room, waiting 10, 20, 40 … ms in between.

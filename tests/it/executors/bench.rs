@@ -149,7 +149,7 @@ impl Bench {
         let local = Local::new(settings, Inbox::default());
         // One that has a timeout is alone on its worker.
         let timeout = (!self.ahead).then_some(Duration::from_hours(1));
-        Open { local, files, timeout }
+        Open { local, files, timeout, announce: true }
     }
 }
 
@@ -157,6 +157,8 @@ pub(super) struct Open {
     pub(super) local: Local,
     pub(super) files: TempDir,
     timeout: Option<Duration>,
+    /// Whether starts are to be told of.
+    pub(super) announce: bool,
 }
 
 impl Open {
@@ -176,7 +178,7 @@ impl Open {
             work,
             timeout: self.timeout,
             grace: Duration::ZERO,
-            announce: true,
+            announce: self.announce,
             live: true,
             span: tracing::Span::none(),
         });
@@ -249,6 +251,7 @@ impl Told {
             Notice::Warning(message) => self.warnings.push(message),
             Notice::Output { node, stream, bytes } => {
                 assert_eq!(stream, Stream::Stderr);
+                assert!(self.started.contains(&node.0), "it writes before it starts");
                 self.output.entry(node.0).or_default().extend_from_slice(&bytes);
             }
             other => panic!("{other:?}"),

@@ -297,18 +297,21 @@ fn an_initializer_that_fails_breaks_the_executor() {
 
 #[test]
 fn what_a_worker_prints_belongs_to_its_future() {
-    let mut open = Bench::own(2).ahead().open();
-    for node in 0..40 {
-        open.start(node, "say", vec![format!("this is {node}").into()]);
-    }
-    let told = open.until(40);
-    for node in 0..40 {
-        assert_eq!(told.result(node), format!("this is {node}").into());
-        let expected = format!("this is {node} out\nthis is {node} err\n");
-        let stderr = &told.ended[&node].child.as_ref().unwrap().stderr;
-        assert_eq!(String::from_utf8_lossy(&stderr.kept), expected);
-        assert_eq!(stderr.bytes, expected.len() as u64);
-        assert_eq!(told.output[&node], expected.as_bytes());
+    for announce in [true, false] {
+        let mut open = Bench::own(2).ahead().open();
+        open.announce = announce;
+        for node in 0..40 {
+            open.start(node, "say", vec![format!("this is {node}").into()]);
+        }
+        let told = open.until(40);
+        for node in 0..40 {
+            assert_eq!(told.result(node), format!("this is {node}").into());
+            let expected = format!("this is {node} out\nthis is {node} err\n");
+            let stderr = &told.ended[&node].child.as_ref().unwrap().stderr;
+            assert_eq!(String::from_utf8_lossy(&stderr.kept), expected);
+            assert_eq!(stderr.bytes, expected.len() as u64);
+            assert_eq!(told.output[&node], expected.as_bytes());
+        }
     }
 }
 
