@@ -212,17 +212,24 @@ impl Running {
     }
 
     /// The process that does the work, whose guard is the one that a user sees. The guard may have other
-    /// children, which do nothing: one whose end sends no signal, and one that has no session of its own.
+    /// children, which do nothing: one whose end sends no signal, and one that has no session of its own
+    /// and may still be the runner's parent for a moment.
     pub fn runner(&self) -> Pid {
         let guard = self.pid().as_raw_nonzero();
-        let children = fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).unwrap();
         let works = |pid: &&str| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
             fields.get(3) == Some(pid) && fields.get(35) == Some(&"17")
         };
-        let runner = children.split_whitespace().find(works).unwrap();
-        Pid::from_raw(runner.parse().unwrap()).unwrap()
+        for _ in 0..12_000 {
+            let children = format!("/proc/{guard}/task/{guard}/children");
+            let children = fs::read_to_string(children).unwrap();
+            if let Some(runner) = children.split_whitespace().find(works) {
+                return Pid::from_raw(runner.parse().unwrap()).unwrap();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("there is no runner");
     }
 
     /// Sends the process that a user sees what Ctrl-Z sends, and waits until all has stopped.
