@@ -2,6 +2,7 @@
 //! neither who makes events nor who reads them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::id::{NodeId, TaskId};
 use crate::outcome::Stream;
@@ -83,6 +84,11 @@ pub enum Event {
     Warning {
         /// What, and what was done about it.
         message: String,
+    },
+    /// The run was paused, with all that it had started, and goes on.
+    GoesOn {
+        /// For how long.
+        paused: Duration,
     },
     /// A signal asked the run to stop.
     Interrupted {

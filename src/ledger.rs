@@ -139,6 +139,8 @@ pub struct Ledger {
     pub callbacks: Vec<CallbackRecord>,
     /// For each executor, the most futures that ran on it at once.
     pub peak_running: Vec<u32>,
+    /// How long the run was paused, as by Ctrl-Z. No other time counts that.
+    pub paused: Duration,
     /// The signal that interrupted the run.
     pub interrupted: Option<i32>,
     /// What went wrong for jobrun itself; exit code 4.
@@ -163,6 +165,7 @@ impl Ledger {
             returned: None,
             callbacks: Vec::new(),
             peak_running: vec![0; graph.executors().len()],
+            paused: Duration::ZERO,
             interrupted: None,
             errors: Vec::new(),
             containment: Containment::default(),

@@ -108,7 +108,11 @@ pub fn init(functions: &Functions) -> io::Result<()> {
         std::process::exit(code.into());
     }
     match guard::split() {
-        guard::Split::Runner(runner) => runner.watch(),
+        guard::Split::Runner(runner) => runner.watch(|told| match told {
+            guard::Told::Signal(_) => {}
+            guard::Told::Pause => time::stand_still(),
+            guard::Told::GoOn => time::go_on(),
+        }),
         guard::Split::Over(over) => std::process::exit(i32::from(over.code)),
     }
 }

@@ -143,6 +143,8 @@ pub struct Head<'a> {
     started_at: String,
     finished_at: Option<String>,
     elapsed: Option<f64>,
+    /// How long it was paused, as by Ctrl-Z, from its start to its end. No other time counts that.
+    paused: f64,
     #[schemars(extend("enum" = ["succeeded", "failed", "timed_out", "interrupted", "error"]))]
     outcome: &'static str,
     exit_code: u8,
@@ -362,8 +364,9 @@ pub struct LeftoverShape<'a> {
 pub fn head<'a>(run: &RunView<'a>) -> Head<'a> {
     let exit = Exit::of(&run.job.graph, run.ledger);
     let ended = run.ended();
-    let finished =
-        ended.and_then(|end| run.started_at.checked_add(end.since(Time::ZERO)).map(calendar));
+    let paused = run.ledger.paused;
+    let took = ended.map(|end| end.since(Time::ZERO).saturating_add(paused));
+    let finished = took.and_then(|took| run.started_at.checked_add(took)).map(calendar);
     Head {
         job: run.job_name(),
         manifest: run.manifest(),
@@ -373,6 +376,7 @@ pub fn head<'a>(run: &RunView<'a>) -> Head<'a> {
         started_at: calendar(run.started_at),
         finished_at: finished,
         elapsed: ended.map(Time::seconds),
+        paused: seconds(paused),
         outcome: exit.word(),
         exit_code: exit.code(),
         errors: &run.ledger.errors,

@@ -22,7 +22,12 @@ impl Bell {
 
     /// Wakes the thread; many rings before it wakes are one.
     pub fn ring(&self) {
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+        // Who is not woken may sleep for ever, so one failure is not taken for an answer.
+        for _ in 0..3 {
+            if rustix::io::write(&self.0, &1u64.to_ne_bytes()).is_ok() {
+                return;
+            }
+        }
     }
 
     /// Makes it silent again.

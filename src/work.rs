@@ -229,6 +229,8 @@ pub enum Notice {
     },
     /// Something went wrong that does not stop the run.
     Warning(String),
+    /// The run was paused, with all that it has started, and goes on.
+    GoesOn,
     /// Another run of the job has ended, and this one may begin.
     Turn,
     /// The process was sent a signal that asks it to stop.

@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{RecvTimeoutError, Sender as Channel, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender as Channel, bounded, unbounded};
 use tracing::Span;
 
 use super::post::{Post, timed_out};
@@ -18,7 +18,7 @@ use crate::mask::Masker;
 use crate::outcome::Outcome;
 use crate::rundir::RunDir;
 use crate::supervise::{ChildEnd, ChildEvent, Children, Headroom, How, Patron, Request, Urgency};
-use crate::time::Clock;
+use crate::time::{Clock, Time};
 use crate::work::{Call, CallbackWork, Command, Notice, ResultKind, Stop};
 
 /// How long a command has to end by itself when it took too long.
@@ -155,7 +155,7 @@ impl Doer {
             let ended = within.in_scope(|| function.call(&context, call.args));
             let _ = done.send(ended.map(drop).map_err(|failure| failure.message));
         })?;
-        self.on_thread(key, span, move || match end.recv_timeout(timeout) {
+        self.on_thread(key, span, move || match await_end(&end, timeout) {
             Ok(ended) => ended,
             Err(RecvTimeoutError::Timeout) => {
                 token.cancel();
@@ -173,13 +173,13 @@ impl Doer {
     ) -> Result<(), String> {
         let (sender, span) = (self.sender.clone(), span.clone());
         self.spawn(move || {
-            let start = Instant::now();
+            let clock = Clock::start();
             // A subscriber may panic, and the run waits for this.
             let ended = catch_unwind(AssertUnwindSafe(|| span.in_scope(act)));
             let ended = ended.unwrap_or_else(|payload| {
                 Err(format!("its thread panicked: {}", panic_message(payload)))
             });
-            sender.send(notice(key, ended, start.elapsed()));
+            sender.send(notice(key, ended, clock.now().since(Time::ZERO)));
         })
     }
 
@@ -202,6 +202,21 @@ impl Doer {
     fn tell(&self, key: u64, ended: Result<(), String>, elapsed: Duration) {
         // Nobody listens once the run has ended.
         self.sender.send(notice(key, ended, elapsed));
+    }
+}
+
+/// Waits for what comes, no longer than `timeout`, which leaves out the time in which the run is paused.
+fn await_end<T>(end: &Receiver<T>, timeout: Duration) -> Result<T, RecvTimeoutError> {
+    let (clock, due) = (Clock::start(), Time::ZERO.after(timeout));
+    loop {
+        let ended = match clock.instant(due) {
+            Some(instant) => end.recv_deadline(instant),
+            None => end.recv().map_err(RecvTimeoutError::from),
+        };
+        match ended {
+            Err(RecvTimeoutError::Timeout) if clock.now() < due => {}
+            ended => return ended,
+        }
     }
 }
 

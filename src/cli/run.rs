@@ -14,7 +14,7 @@ use crate::cli::{colored, tell};
 use crate::compile::Environment;
 use crate::exit::Exit;
 use crate::functions::Functions;
-use crate::guard::{self, Containment, Split};
+use crate::guard::{self, Containment, Split, Told};
 use crate::hosts::Host;
 use crate::inbox::Inbox;
 use crate::job::Job;
@@ -26,6 +26,7 @@ use crate::report::log::Stderr;
 use crate::report::{AtEnd, Format};
 use crate::run::Runner;
 use crate::run::secrets::Secrets;
+use crate::time;
 use crate::work::Notice;
 
 /// The variables that tell of a CI system. Most set the first one as well.
@@ -61,9 +62,14 @@ pub fn run(target: &Target, options: &RunOptions, functions: &Functions) -> Resu
     let inbox = Inbox::default();
     let signals = inbox.sender();
     let attended = runner.attend(
-        move |signal| {
+        move |told| match told {
             // A run that has ended does not need to be stopped.
-            signals.send(Notice::Signal(signal));
+            Told::Signal(signal) => signals.send(Notice::Signal(signal)),
+            Told::Pause => time::stand_still(),
+            Told::GoOn => {
+                time::go_on();
+                signals.send(Notice::GoesOn);
+            }
         },
         || {
             let color = colored(options.color);

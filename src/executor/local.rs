@@ -4,6 +4,7 @@
 use std::mem;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::executor::Backend;
 use crate::executor::admission::Admission;
@@ -118,6 +119,10 @@ impl Backend for Local {
     /// The clock is read once for all that came at once.
     fn now(&self) -> Time {
         self.now
+    }
+
+    fn paused(&self) -> Duration {
+        self.clock.stood_still()
     }
 
     fn containment(&self) -> Containment {

@@ -12,6 +12,8 @@ mod thread;
 pub mod worker;
 mod workers;
 
+use std::time::Duration;
+
 use crate::guard::{Containment, Remains};
 use crate::id::{ExecutorId, NodeId};
 use crate::time::Time;
@@ -22,6 +24,11 @@ use crate::work::{Notice, Start, Stop};
 pub trait Backend {
     /// The time now.
     fn now(&self) -> Time;
+
+    /// How long the run was paused so far, which no time of its clock counts.
+    fn paused(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// What makes sure that no process that is started here outlives the run.
     fn containment(&self) -> Containment {

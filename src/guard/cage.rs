@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 
 use super::cgroup::{self, Cgroup};
 use super::keeper::Keeper;
@@ -55,7 +55,14 @@ impl Cage {
         let Some(between) = birth::into_cgroup(self.cgroup.folder())? else {
             return match sys::fork() {
                 Ok(None) => Ok(None),
-                Ok(Some(child)) => sys::exit_now(tell(write, child)),
+                Ok(Some(child)) => {
+                    let code = tell(write, child);
+                    if code != 0 {
+                        // Nobody knows of it, and another will be started in its place.
+                        let _ = kill_process(child, Signal::KILL);
+                    }
+                    sys::exit_now(code)
+                }
                 Err(_) => sys::exit_now(1),
             };
         };

@@ -9,8 +9,13 @@
 //! *keeper*, waits outside it: if guard and runner are killed together, it ends all that are in the
 //! cgroup. Without one, a run is contained by the two alone.
 //!
-//! The runner has a process group of its own, so that a terminal's Ctrl-C, or a signal to the group
-//! that the user's shell made, reaches the guard alone and is passed on once.
+//! The runner has a session of its own, so that a terminal's Ctrl-C, or a signal to the group that the
+//! user's shell made, reaches the guard alone and is passed on once. That session has no terminal: what
+//! a run starts can neither be stopped by one, nor take it away from the user, nor read or write it
+//! unasked.
+//!
+//! Ctrl-Z pauses a run: the guard passes SIGTSTP on, the runner stops all below it and itself, then the
+//! guard stops, which is what the user's shell waits for. SIGCONT takes the same way.
 
 mod birth;
 mod cage;
@@ -19,6 +24,7 @@ mod clone;
 mod descriptors;
 mod image;
 mod keeper;
+mod relay;
 mod remains;
 mod runner;
 mod signals;
@@ -34,18 +40,19 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, kill_process, pidfd_open,
-    set_child_subreaper, setpgid,
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, pidfd_open, set_child_subreaper,
+    set_parent_process_death_signal, setsid,
 };
 
 pub use descriptors::separate;
 pub use image::{Image, Limit, Refused, Step, Strings};
 pub use remains::{Leftover, Remains};
-pub use runner::{Containment, Runner};
+pub use runner::{Containment, Runner, Told};
 pub use signals::{describe_signal, signal_name};
 pub use spawn::spawn;
 
 use cage::Cage;
+use relay::Relay;
 use signals::Arrivals;
 use sys::Mask;
 use tree::Left;
@@ -121,18 +128,18 @@ fn fork() -> io::Result<Side> {
     set_child_subreaper(Some(getpid()))?;
     // A signal that comes before the guard can pass it on waits until then: it must not end the guard,
     // and with it the run, while the runner is at work already.
-    let mask = Mask::of(&signals::STOP).block();
+    let mask = Mask::of(&signals::heeded()).block();
     let (forked, cage) = fork_caged(guard.as_fd());
     if !matches!(forked, Ok(Some(_))) {
         mask.restore();
     }
     if let Some(runner) = forked? {
-        // Both do it, for neither may go on before it is done. It fails only if the runner has
-        // ended already.
-        let _ = setpgid(Some(runner), Some(runner));
         return Ok(Side::Guard(Charge { runner, cage, mask }));
     }
-    let _ = setpgid(None, None);
+    // It fails for the leader of a group alone, which a new process is not.
+    let _ = setsid();
+    // A guard that dies while the run is paused could not be noticed.
+    let _ = set_parent_process_death_signal(Some(Signal::CONT));
     Ok(Side::Runner(Runner::guarded(guard, cage)))
 }
 
@@ -151,8 +158,8 @@ fn fork_caged(guard: BorrowedFd<'_>) -> (io::Result<Option<Pid>>, Option<Cage>) 
 fn prepare_runner() {
     // A kernel that refuses leaves orphans to the guard.
     let _ = set_child_subreaper(Some(getpid()));
-    // SIGCHLD is waited for by the main thread alone. SIGTTOU would stop the runner, a background
-    // process, when it writes to a terminal that is set up so.
+    // SIGCHLD is waited for by the main thread alone. SIGTTOU would stop a runner that has no guard, and
+    // so has a terminal, when it writes to that from the background.
     Mask::of(&[libc::SIGCHLD, libc::SIGTTOU]).block();
     // A file that reaches the limit of its size gives an error, as a full disk does. A handler, not
     // `SIG_IGN`: children would inherit that.
@@ -162,15 +169,16 @@ fn prepare_runner() {
 impl Charge {
     /// The guard's whole life.
     fn guard(&self) -> Over {
-        let mut wanted = signals::stop_signals();
-        wanted.push(libc::SIGCHLD);
-        let caught = signals::catch(&wanted);
+        let mut wanted = signals::heeded();
+        wanted.extend([libc::SIGCONT, libc::SIGCHLD]);
+        let caught = Arrivals::catch(&wanted);
         self.mask.restore();
         let Ok(mut arrivals) = caught else {
             // Without descriptors no signal can be passed on, but the runner's end can be awaited.
             let status = await_runner(self.runner);
             return self.finish(status, None);
         };
+        let mut relay = Relay::to(self.runner);
         let mut status = None;
         loop {
             tree::reap_with(WaitOptions::NOHANG, |pid, ended| {
@@ -181,10 +189,9 @@ impl Charge {
             if status.is_some() {
                 return self.finish(status, Some(&mut arrivals));
             }
+            relay.follow(&mut arrivals);
             wait_for(&arrivals, None);
-            for signal in arrivals.pending() {
-                forward(self.runner, signal);
-            }
+            relay.pass_on(&arrivals.look());
         }
     }
 
@@ -219,13 +226,6 @@ impl Charge {
     }
 }
 
-/// Passes a signal on to the runner, which has not been reaped: the pid is still its own.
-fn forward(runner: Pid, signal: i32) {
-    if let Some(signal) = Signal::from_named_raw(signal).filter(|signal| *signal != Signal::CHILD) {
-        let _ = kill_process(runner, signal);
-    }
-}
-
 fn await_runner(runner: Pid) -> Option<WaitStatus> {
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
@@ -249,7 +249,7 @@ fn end_gently(arrivals: &mut Arrivals, spared: Option<Pid>) {
             return;
         }
         wait_for(arrivals, Some(left));
-        if arrivals.pending().any(|signal| signal != libc::SIGCHLD) {
+        if !arrivals.look().requests.is_empty() {
             return;
         }
     }
@@ -262,5 +262,5 @@ fn wait_for(arrivals: &Arrivals, timeout: Option<Duration>) {
         tv_nsec: i64::from(left.subsec_nanos()),
     });
     // Interrupted or not: whoever called looks at what there is.
-    let _ = poll(&mut [PollFd::new(arrivals.get_read(), PollFlags::IN)], timeout.as_ref());
+    let _ = poll(&mut [PollFd::new(arrivals.descriptor(), PollFlags::IN)], timeout.as_ref());
 }

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::WaitOptions;
 
 use super::cage::Cage;
-use super::signals::{self, Arrivals};
+use super::signals::{self, Arrivals, Echoes, News};
 use super::sys::{self, Mask};
 use super::{spawn, tree};
 
@@ -43,6 +43,17 @@ impl Containment {
             Self::Cgroup => "cgroup",
         }
     }
+}
+
+/// What the runner is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A signal asks the run to stop: SIGINT, SIGTERM, SIGHUP or SIGQUIT.
+    Signal(i32),
+    /// This process and all that it has started are about to be stopped for a while.
+    Pause,
+    /// They were, and are about to go on.
+    GoOn,
 }
 
 /// The process that does the work, as [`split`](super::split) leaves it.
@@ -80,8 +91,10 @@ impl Runner {
     /// Runs `work` in another thread and returns what it returns; meanwhile this thread, which must
     /// be the main one, minds the process tree:
     ///
-    /// - a signal that asks the run to stop (SIGINT, SIGTERM, SIGHUP, SIGQUIT, unless they were
-    ///   ignored when the program began) is handed to `on_signal`;
+    /// - it tells of signals that ask the run to stop (SIGINT, SIGTERM, SIGHUP, SIGQUIT, unless they
+    ///   were ignored when the program began), once each, whether they were sent to this process, to
+    ///   its guard or to both;
+    /// - on SIGTSTP it stops everything below this process, and this process too, until it is let go on;
     /// - orphans, which come to the main thread, are reaped;
     /// - if the guard dies, everything below this process is killed and the process exits with 137.
     ///
@@ -93,13 +106,13 @@ impl Runner {
     ///
     /// # Panics
     ///
-    /// With the panic of `work`, or of `on_signal`.
+    /// With the panic of `work`, or of `tell`.
     pub fn attend<T: Send>(
         self,
-        on_signal: impl FnMut(i32),
+        tell: impl FnMut(Told),
         work: impl FnOnce() -> T + Send,
     ) -> io::Result<T> {
-        let arrivals = signals::catch(&signals::stop_signals())?;
+        let signals = Signals::catch(signals::heeded())?;
         let ended = Mask::of(&[libc::SIGCHLD]).descriptor()?;
         let (done, working) = io::pipe()?;
         let result = thread::scope(|scope| {
@@ -112,7 +125,7 @@ impl Runner {
                     work()
                 })?;
             let (guard, cage) = (self.guard.as_ref(), self.cage.as_ref());
-            Watch { guard, cage, arrivals, ended, done }.until_done(on_signal);
+            Watch { guard, cage, signals, ended, done }.until_done(tell);
             Ok::<_, io::Error>(worker.join())
         })?;
         if self.guard.is_none() {
@@ -122,20 +135,74 @@ impl Runner {
     }
 
     /// Watches the guard from a thread of its own, for a program whose main thread is not to be
-    /// had: if the guard dies, everything below this process is killed and it exits with 137.
+    /// had: if the guard dies, everything below this process is killed and it exits with 137; on
+    /// SIGTSTP it stops everything below this process, and this process too. Of that it tells.
     /// Orphans stay unreaped until the program ends. Does nothing without a guard.
     ///
     /// # Errors
     ///
-    /// When no thread can be started.
-    pub fn watch(self) -> io::Result<()> {
+    /// When there are no descriptors, or no thread, to do this with.
+    pub fn watch(self, mut tell: impl FnMut(Told) + Send + 'static) -> io::Result<()> {
         let Self { guard: Some(guard), cage, .. } = self else { return Ok(()) };
+        let mut signals = Signals::catch(vec![libc::SIGTSTP])?;
         let wait = move || {
-            let mut fds = [PollFd::new(&guard, PollFlags::IN)];
-            while poll(&mut fds, None).is_err() {}
-            die_with_guard(cage.as_ref());
+            loop {
+                let mut fds = [
+                    PollFd::new(&guard, PollFlags::IN),
+                    PollFd::new(signals.arrivals.descriptor(), PollFlags::IN),
+                ];
+                // Interrupted, by a signal that the next look will find.
+                let ready = poll(&mut fds, None).is_ok();
+                if ready && !fds[0].revents().is_empty() {
+                    die_with_guard(cage.as_ref());
+                }
+                signals.heed(&mut tell);
+            }
         };
         thread::Builder::new().name("jobrun-guard".to_owned()).spawn(wait).map(drop)
+    }
+}
+
+/// The signals that a runner heeds.
+struct Signals {
+    arrivals: Arrivals,
+    echoes: Echoes,
+}
+
+impl Signals {
+    fn catch(mut wanted: Vec<i32>) -> io::Result<Self> {
+        wanted.push(libc::SIGCONT);
+        Ok(Self { arrivals: Arrivals::catch(&wanted)?, echoes: Echoes::default() })
+    }
+
+    /// Tells of what has arrived, and does what is asked.
+    fn heed(&mut self, tell: &mut impl FnMut(Told)) {
+        let news = self.arrivals.look();
+        let pause = news.pause;
+        self.hear(news, tell);
+        if pause {
+            tell(Told::Pause);
+            let held = spawn::hold();
+            tree::freeze(|| tree::descendants(None));
+            let meanwhile = self.arrivals.look();
+            // Without a guard, who lets it go on too early would not be heard any more.
+            if !meanwhile.go_on {
+                tree::stop_here();
+            }
+            tell(Told::GoOn);
+            tree::thaw();
+            drop(held);
+            self.hear(meanwhile, tell);
+            // To pause once more for what came before it stopped would be too much.
+            let since = self.arrivals.look();
+            self.hear(since, tell);
+        }
+    }
+
+    fn hear(&mut self, news: News, tell: &mut impl FnMut(Told)) {
+        for request in news.requests.into_iter().filter(|it| self.echoes.is_new(*it)) {
+            tell(Told::Signal(request.signal));
+        }
     }
 }
 
@@ -146,22 +213,20 @@ const WORK_STACK: usize = 8 << 20;
 struct Watch<'a> {
     guard: Option<&'a OwnedFd>,
     cage: Option<&'a Cage>,
-    arrivals: Arrivals,
+    signals: Signals,
     ended: OwnedFd,
     done: PipeReader,
 }
 
 impl Watch<'_> {
-    fn until_done(mut self, mut on_signal: impl FnMut(i32)) {
+    fn until_done(mut self, mut tell: impl FnMut(Told)) {
         let mut pause: Option<Instant> = None;
         loop {
             let ready = self.wait(pause);
             if ready.guard {
                 die_with_guard(self.cage);
             }
-            for signal in self.arrivals.pending() {
-                on_signal(signal);
-            }
+            self.signals.heed(&mut tell);
             if ready.done {
                 return;
             }
@@ -178,7 +243,7 @@ impl Watch<'_> {
     fn wait(&self, pause: Option<Instant>) -> Ready {
         let mut fds = vec![
             PollFd::new(&self.done, PollFlags::IN),
-            PollFd::new(self.arrivals.get_read(), PollFlags::IN),
+            PollFd::new(self.signals.arrivals.descriptor(), PollFlags::IN),
         ];
         let guard = self.guard.map(|guard| push(&mut fds, guard.as_fd()));
         let ended = pause.is_none().then(|| push(&mut fds, self.ended.as_fd()));

@@ -54,6 +54,39 @@ fn effect(signal: i32) -> Option<libc::sighandler_t> {
     }
 }
 
+/// Who a signal that arrived came from, and whether it was queued rather than sent.
+pub(crate) fn origin(info: &libc::siginfo_t) -> (i32, bool) {
+    // SAFETY: what is read is a number whatever kind of signal it was: without a sender it means nothing.
+    (unsafe { info.si_pid() }, info.si_code == libc::SI_QUEUE)
+}
+
+/// Where `siginfo_t` has the sender.
+#[repr(C)]
+struct SentBy {
+    head: [libc::c_int; 3],
+    sender: Aligned,
+}
+
+#[repr(C)]
+union Aligned {
+    pid: libc::pid_t,
+    _as: *mut libc::c_void,
+}
+
+/// Queues a signal for a process in the name of `sender`.
+pub(crate) fn pass_on(to: Pid, signal: i32, sender: i32) -> io::Result<()> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: zeros are a valid `siginfo_t`, which is larger than `SentBy` and begins like it; the system
+    // takes any sender of a signal that is queued.
+    let done = unsafe {
+        (*info.as_mut_ptr()).si_signo = signal;
+        (*info.as_mut_ptr()).si_code = libc::SI_QUEUE;
+        (*info.as_mut_ptr().cast::<SentBy>()).sender.pid = sender;
+        libc::syscall(libc::SYS_rt_sigqueueinfo, to.as_raw_pid(), signal, info.as_ptr())
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Gives a signal its default effect.
 pub(crate) fn set_default(signal: i32) {
     // SAFETY: SIG_DFL is a valid disposition and installs no code.

@@ -1,4 +1,5 @@
-//! The tree of processes below this one: who is in it, and how it is ended. Knows nothing of why.
+//! The tree of processes below this one: who is in it, and how it is stopped
+//! and ended. Knows nothing of why.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -6,7 +7,8 @@ use std::io;
 
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, pidfd_open, pidfd_send_signal, wait,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, pidfd_open,
+    pidfd_send_signal, wait, waitid,
 };
 
 /// Kills all processes below this one but for the one that is spared, whatever they do, and reaps them.
@@ -88,6 +90,25 @@ pub(crate) fn reap_with(
             Err(_) => return Left::Nothing,
         }
     }
+}
+
+/// Lets all processes below this one go on.
+pub(crate) fn thaw() {
+    let tree = HashSet::from_iter(descendants(None));
+    for pid in &tree {
+        send(*pid, Signal::CONT, &tree);
+    }
+}
+
+/// Stops this process, as nothing can prevent, until somebody lets it go on.
+pub(crate) fn stop_here() {
+    let _ = kill_process(getpid(), Signal::STOP);
+}
+
+/// Whether a child is stopped.
+pub(crate) fn is_stopped(child: Pid) -> bool {
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::Pid(child), options), Ok(Some(_)))
 }
 
 /// Stops all that `list` gives, until it gives nothing new, and returns them.

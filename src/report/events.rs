@@ -155,6 +155,9 @@ enum Body<'a> {
     Warning {
         message: &'a str,
     },
+    GoesOn {
+        paused: f64,
+    },
     Interrupted {
         signal: i32,
     },
@@ -223,6 +226,7 @@ fn body<'a>(event: &'a Event, run: &RunView<'a>) -> Option<Body<'a>> {
             callback: ledger.callbacks.last().map(|record| shape::callback(run, record)),
         },
         Event::Warning { message } => Body::Warning { message },
+        Event::GoesOn { paused } => Body::GoesOn { paused: shape::seconds(*paused) },
         Event::Interrupted { signal } => Body::Interrupted { signal: *signal },
         Event::JobFinished => {
             let exit = Exit::of(&job.graph, ledger);

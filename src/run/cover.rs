@@ -52,7 +52,8 @@ impl Cover {
             | Notice::Turn
             | Notice::Cramped
             | Notice::Collapsed { .. }
-            | Notice::Signal(_) => notice,
+            | Notice::Signal(_)
+            | Notice::GoesOn => notice,
         }
     }
 

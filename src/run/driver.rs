@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
+use std::mem;
 use std::time::Duration;
 
 use crate::bind::{self, Binder};
@@ -116,10 +117,12 @@ impl<'a, B: Backend> Driver<'a, B> {
         self.schedule.start(self.now);
         self.work_off();
         self.ledger.finished = self.backend.now();
+        self.ledger.paused = self.backend.paused();
         self.callbacks.job_ended(&view(self.job, self.facts, &self.ledger));
         self.work_off();
         self.now = self.backend.now();
         self.ledger.finished = self.now;
+        self.ledger.paused = self.backend.paused();
         for (place, peak) in self.ledger.peak_running.iter_mut().enumerate() {
             *peak = self.backend.peak_running(ExecutorId(place as u32));
         }
@@ -409,6 +412,7 @@ impl<'a, B: Backend> Driver<'a, B> {
             Notice::Collapsed { thread } => panic!("the thread `{thread}` has panicked"),
             Notice::Warning(message) => self.emit(Event::Warning { message }),
             Notice::Signal(signal) => self.interrupted(signal),
+            Notice::GoesOn => self.goes_on(),
             Notice::Callback { key, error, elapsed } => {
                 if let Some(record) = self.callbacks.ended(key, error, elapsed) {
                     self.callback_ended(record);
@@ -565,6 +569,15 @@ impl<'a, B: Backend> Driver<'a, B> {
         self.emit(Event::Warning { message: warning });
         self.broken[executor.index()] = Some(message);
         self.schedule.broke(self.now, executor);
+    }
+
+    /// The run was paused, with all that it has started.
+    fn goes_on(&mut self) {
+        let before = mem::replace(&mut self.ledger.paused, self.backend.paused());
+        let paused = self.ledger.paused.saturating_sub(before);
+        if !paused.is_zero() {
+            self.emit(Event::GoesOn { paused });
+        }
     }
 
     /// The first signal stops the run in order, a second one at once.

@@ -9,6 +9,7 @@ mod remarks;
 pub mod secrets;
 mod turn;
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -76,7 +77,9 @@ fn run_id(now: SystemTime) -> String {
     let digits: String = time.chars().filter(char::is_ascii_digit).collect();
     let (date, clock) = digits.split_at(8);
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let salt = format!("{}:{}", std::process::id(), since.as_nanos());
+    // Where the time of day stands still or jumps back, chance tells runs apart.
+    let chance = RandomState::new().hash_one(());
+    let salt = format!("{}:{}:{chance}", std::process::id(), since.as_nanos());
     let hash = blake3::hash(salt.as_bytes()).to_hex();
     format!("{date}-{clock}-{}", &hash[..6])
 }

@@ -127,6 +127,11 @@ impl Child {
         if open || self.exited.is_none() { Progress::Going } else { Progress::Complete }
     }
 
+    /// Whether its process has ended, though nobody may have heard of that.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.process.has_ended()
+    }
+
     /// Sends a signal to its whole group. It has not been reaped, so the group is still its own.
     pub(crate) fn signal(&self, signal: i32) {
         self.process.signal(signal);

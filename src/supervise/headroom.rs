@@ -6,17 +6,17 @@
 //! refused. After a refusal half as many run as ran then; each second without another lets one more run.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::guard::Limit;
 use crate::supervise::census;
 use crate::supervise::descriptors::{SPARE_FILES, most_files};
+use crate::sync::Bell;
 
 /// The limits are looked at when so many run: a run that is no wider need not know.
 const LOOK_AT: usize = 1;
@@ -42,9 +42,8 @@ pub struct Headroom {
     narrow: Narrow,
     /// Whether somebody waits for room.
     held: AtomicBool,
-    /// An eventfd that is written to when there is room again. It is never read: those who wait are told
-    /// of each write. All threads that mind children keep it, under the same number.
-    bell: OnceLock<OwnedFd>,
+    /// It rings when there is room again. It is never hushed: those who wait are told of each ring. All threads that mind children keep it, under the same number.
+    bell: OnceLock<Bell>,
     common: Arc<Common>,
 }
 
@@ -101,10 +100,9 @@ impl Headroom {
 
     /// What rings when there is room again for somebody who was told that there is none. To be called
     /// first on a thread that shares its descriptors with others.
-    pub(crate) fn bell(&self) -> io::Result<&OwnedFd> {
+    pub(crate) fn bell(&self) -> io::Result<&Bell> {
         if self.bell.get().is_none() {
-            let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-            let _ = self.bell.set(bell);
+            let _ = self.bell.set(Bell::new()?);
         }
         self.bell.get().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -215,7 +213,7 @@ impl Headroom {
     pub(crate) fn ring(&self) {
         self.held.store(false, SeqCst);
         if let Some(bell) = self.bell.get() {
-            let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+            bell.ring();
         }
     }
 

@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid,
+};
 
 /// A process that leads a group of its own. Dropping it neither stops nor reaps it.
 #[derive(Debug)]
@@ -24,6 +26,12 @@ impl Process {
     /// Its process id, which is that of its group too.
     pub fn id(&self) -> u32 {
         self.pid.as_raw_pid().unsigned_abs()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        self.status.is_some() || matches!(waitid(WaitId::Pid(self.pid), options), Ok(Some(_)))
     }
 
     /// Waits until it has ended, and reaps it.

@@ -461,6 +461,11 @@ impl Minder {
                     self.read(place, Stream::Stderr);
                     self.finish(place);
                 }
+                // This process may have been stopped for long: what happened meanwhile comes first.
+                (None, Phase::Running) if child.has_ended() => {
+                    self.exited(place);
+                    self.settle(place);
+                }
                 (None, Phase::Running) => self.ask_to_end(place, Stopped::ByTimeout),
                 (None, Phase::Stopping | Phase::Killed) => self.kill(place),
             }

@@ -137,3 +137,8 @@ fn is_test(modules: &[Module], path: &str) -> bool {
 fn every_case_of_conformance_has_a_test_or_a_reason() {
     Paper { path: "docs/conformance.md", letter: 'C', last: 100, cells: 3 }.holds();
 }
+
+#[test]
+fn every_fault_has_a_promise_with_a_test_or_a_reason() {
+    Paper { path: "docs/promises.md", letter: 'F', last: 70, cells: 4 }.holds();
+}

@@ -11,12 +11,13 @@ use crate::docs::{blocks, collect_keys, read};
 use crate::story::{End, Story};
 
 /// What differs from run to run: times, numbers of events, names of runs.
-const DIFFERS: [&str; 14] = [
+const DIFFERS: [&str; 15] = [
     "at",
     "elapsed",
     "finished_at",
     "jobrun",
     "manifest_hash",
+    "paused",
     "queued",
     "returned_after",
     "run_id",
@@ -52,8 +53,8 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The events of a run that are worth showing: one of each kind but two, which do not happen if all
-/// is well.
+/// The events of a run that are worth showing: one of each kind but those that do not happen if all is
+/// well.
 fn release() -> End {
     let paper = read("docs/events.md");
     let (_, manifest) = blocks(&paper, "toml").swap_remove(0);
@@ -86,6 +87,20 @@ fn grown() -> End {
     end
 }
 
+/// A run that is paused and goes on.
+fn paused() -> End {
+    let story = Story::new("[[task]]\nname = \"t\"\nrun = [\"cat\", \"gate\"]\n");
+    let gate = story.gate("gate");
+    let running = story.spawn();
+    let held = gate.reached();
+    running.pause();
+    running.signal(Signal::CONT);
+    drop(held);
+    let end = running.end();
+    end.expect(0);
+    end
+}
+
 /// A run that is interrupted.
 fn interrupted() -> End {
     let story = Story::new("[[task]]\nname = \"t\"\nrun = [\"cat\", \"gate\"]\n");
@@ -104,7 +119,7 @@ fn the_events_of_the_paper_are_those_that_are_written() {
         .iter()
         .map(|(_, block)| block.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
         .collect();
-    let [all, warning, interrupt] = &shown[..] else { panic!("{} examples", shown.len()) };
+    let [all, warning, pause, interrupt] = &shown[..] else { panic!("{} examples", shown.len()) };
     // Callbacks are done beside the run, so their events come sooner or later.
     let sorted = |events: &[Value]| {
         let mut lines: Vec<String> =
@@ -113,7 +128,7 @@ fn the_events_of_the_paper_are_those_that_are_written() {
         lines
     };
     assert_eq!(sorted(all), sorted(&release().events));
-    for (example, end) in [(warning, warned()), (interrupt, interrupted())] {
+    for (example, end) in [(warning, warned()), (pause, paused()), (interrupt, interrupted())] {
         let written: Vec<Value> = end.events.iter().map(lasting).collect();
         assert!(written.contains(&lasting(&example[0])), "{example:?} is not among {written:#?}");
     }
@@ -125,7 +140,7 @@ fn every_event_and_every_field_is_explained() {
     let (everywhere, sections) = paper.split_once("\n## ").unwrap();
     let sections: BTreeMap<&str, &str> =
         sections.split("\n## ").filter_map(|section| section.split_once('\n')).collect();
-    let events: Vec<Value> = [release(), warned(), grown(), interrupted()]
+    let events: Vec<Value> = [release(), warned(), grown(), paused(), interrupted()]
         .into_iter()
         .flat_map(|end| end.events)
         .collect();

@@ -48,7 +48,11 @@ fn a_tree_of_its_own() {
             let (tell, told) = channel();
             let signals = tell.clone();
             let code = runner.attend(
-                move |signal| drop(signals.send(Told::Signal(signal))),
+                move |told| {
+                    if let guard::Told::Signal(signal) = told {
+                        drop(signals.send(Told::Signal(signal)));
+                    }
+                },
                 move || {
                     let children = Children::new(
                         Clock::start(),

@@ -55,6 +55,7 @@ fn the_report_has_its_fields_in_the_documented_order() {
         "started_at",
         "finished_at",
         "elapsed",
+        "paused",
         "outcome",
         "exit_code",
         "wait",

@@ -21,7 +21,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -211,9 +211,54 @@ impl Running {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// The process that does the work, whose guard is the one that a user sees. The guard may have other
+    /// children, which do nothing: one whose end sends no signal, and one that has no session of its own
+    /// and may still be the runner's parent for a moment.
+    pub fn runner(&self) -> Pid {
+        let guard = self.pid().as_raw_nonzero();
+        let works = |pid: &&str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+            fields.get(3) == Some(pid) && fields.get(35) == Some(&"17")
+        };
+        for _ in 0..12_000 {
+            let children = format!("/proc/{guard}/task/{guard}/children");
+            let children = fs::read_to_string(children).unwrap();
+            if let Some(runner) = children.split_whitespace().find(works) {
+                return Pid::from_raw(runner.parse().unwrap()).unwrap();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("there is no runner");
+    }
+
+    /// Sends the process that a user sees what Ctrl-Z sends, and waits until all has stopped.
+    pub fn pause(&self) {
+        self.signal(Signal::TSTP);
+        self.await_stop();
+    }
+
+    /// Waits until the process that a user sees has stopped, as a shell does.
+    pub fn await_stop(&self) {
+        let pid = self.pid();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+            while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), options) {}
+            sender.send(())
+        });
+        receiver.recv_timeout(PATIENCE).expect("it does not stop");
+    }
+
     /// A path in its folder.
     pub fn path(&self, path: &str) -> PathBuf {
         self.dir.as_ref().unwrap().path().join(path)
+    }
+
+    /// All processes of this story.
+    pub fn family(&self) -> Vec<Pid> {
+        let family = processes_of(self.dir.as_ref().unwrap().path());
+        family.into_iter().map(|(pid, _)| pid).collect()
     }
 
     /// Waits until it ends and nobody holds its output open any more.

@@ -1,7 +1,7 @@
 //! A worker process as its slot sees it, and the attempts that it has. Knows nothing of the queue.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::executor::pool::Attempt;
 use crate::executor::process::peer::Peer;
@@ -27,7 +27,7 @@ pub(super) struct Worker {
     /// smallest value seen.
     offset: Option<i128>,
     /// When it said something last, or was given something to do after a rest.
-    pub(super) heard: Instant,
+    pub(super) heard: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl Flight {
 }
 
 impl Worker {
-    pub(super) fn new(peer: Peer, tally: Option<Arc<()>>) -> Self {
+    pub(super) fn new(peer: Peer, tally: Option<Arc<()>>, now: Time) -> Self {
         Self {
             peer,
             _tally: tally,
@@ -101,7 +101,7 @@ impl Worker {
             chatty: false,
             condemned: false,
             offset: None,
-            heard: Instant::now(),
+            heard: now,
         }
     }
 

@@ -219,7 +219,7 @@ impl Line {
         }
         peer.flush();
         self.rules.oom.get_or_init(OomWatch::start);
-        self.worker = Some(Worker::new(peer, self.tally.upgrade()));
+        self.worker = Some(Worker::new(peer, self.tally.upgrade(), self.executor.clock.now()));
         Ok(())
     }
 
@@ -229,10 +229,10 @@ impl Line {
         let Some(worker) = self.worker.as_mut().filter(|worker| worker.is_serving()) else {
             return;
         };
-        if self.flights.is_empty() {
-            worker.heard = Instant::now();
-        }
         let sent = self.executor.clock.now();
+        if self.flights.is_empty() {
+            worker.heard = sent;
+        }
         for attempt in self.waiting.drain(..) {
             let ahead = window > 1 && !attempt.exact;
             self.last_id += 1;
@@ -343,7 +343,7 @@ impl Line {
             Stage::Serving if self.flights.iter().skip(1).any(|it| !it.recall_sent) => PATIENCE,
             _ => return None,
         };
-        Some(limit.saturating_sub(worker.heard.elapsed()))
+        Some(limit.saturating_sub(self.executor.clock.now().since(worker.heard)))
     }
 
     fn lose_patience(&mut self) {
@@ -370,7 +370,7 @@ impl Line {
         let now = self.executor.clock.now();
         let Some(worker) = &mut self.worker else { return };
         if worker.peer.read_output() {
-            worker.heard = Instant::now();
+            worker.heard = now;
         }
         // What a call wrote was written before its end was told. If several may have ended by now,
         // the later ones may have written since that was looked at.

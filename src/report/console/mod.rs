@@ -362,6 +362,12 @@ impl Observer for Console {
                     self.line(YELLOW, "warn", &words::plain(message, false));
                 }
             }
+            Event::GoesOn { paused } => {
+                if self.options.verbosity >= 0 {
+                    let paused = words::duration(*paused);
+                    self.line(CYAN, "go on", &format!("paused for {paused}, which counts nowhere"));
+                }
+            }
             Event::Interrupted { signal } => {
                 let signal = describe_signal(*signal);
                 self.line(YELLOW, "stop", &format!("{signal}: stopping; again to stop at once"));

@@ -51,12 +51,8 @@ fn no_thread_that_minds_children_handles_signals() {
     let gate = story.gate("gate");
     let running = story.spawn();
     let held = gate.reached();
-    let guard = running.pid().as_raw_nonzero();
+    let runner = running.runner().as_raw_nonzero();
     let read = |path: String| std::fs::read_to_string(path).unwrap();
-    // Beside the runner there may be one that keeps a cgroup.
-    let children = read(format!("/proc/{guard}/task/{guard}/children"));
-    let is_runner = |pid: &&str| read(format!("/proc/{pid}/comm")) == "jobrun\n";
-    let runner = children.split_whitespace().find(is_runner).unwrap();
     let threads = std::fs::read_dir(format!("/proc/{runner}/task")).unwrap();
     let mut minders = 0;
     for thread in threads.map(|it| it.unwrap().path()) {

@@ -3,6 +3,7 @@
 
 mod crash;
 mod disk;
+mod inject;
 mod place;
 mod streams;
 
