@@ -11,8 +11,8 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 fn main() -> ExitCode {
-    let of = |name| std::env::var(name).unwrap_or_default();
-    let touchy = Touchy { words: of("PANICS_AT"), thread: of("PANICS_ON") };
+    let of = |name| std::env::var(name).ok();
+    let touchy = Touchy { words: of("PANICS_AT"), threads: of("PANICS_ON") };
     tracing::subscriber::set_global_default(touchy).expect("it is the first");
     let mut functions = Functions::builtin();
     functions
@@ -36,10 +36,10 @@ impl Drop for Bomb {
 }
 
 /// Panics at the first event with these words, on the thread that tells of it, and wherever a span is
-/// entered on a thread of this name.
+/// entered on a thread whose name begins so.
 struct Touchy {
-    words: String,
-    thread: String,
+    words: Option<String>,
+    threads: Option<String>,
 }
 
 impl Subscriber for Touchy {
@@ -56,12 +56,16 @@ impl Subscriber for Touchy {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        event.record(&mut Words(&self.words));
+        if let Some(words) = &self.words {
+            event.record(&mut Words(words));
+        }
     }
 
     fn enter(&self, _: &Id) {
-        let on = std::thread::current().name() == Some(&self.thread);
-        assert!(!on, "the subscriber is on {}", self.thread);
+        let current = std::thread::current();
+        let name = current.name().unwrap_or_default();
+        let on = self.threads.as_deref().is_some_and(|threads| name.starts_with(threads));
+        assert!(!on, "the subscriber is on {name}");
     }
 
     fn exit(&self, _: &Id) {}
