@@ -131,7 +131,8 @@ fn many_globs_are_not_tried_on_many_names() {
     refused(&tasks("args = [1]", |i| format!("args = [1]\nafter = ['*{i}*']")), "too-many-edges");
     let name = "a".repeat(5000);
     let mut names = String::new();
-    for index in 0..100 {
+    // Where nothing is optimized, as many would take minutes.
+    for index in 0..if cfg!(debug_assertions) { 20 } else { 100 } {
         let _ = writeln!(names, "[[task]]\nname = '{name}{index}'\ncall = 'echo'\nargs = [1]");
     }
     let glob = "*a".repeat(2000);
