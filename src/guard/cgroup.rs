@@ -144,7 +144,7 @@ fn make(path: &Path) -> io::Result<()> {
 
 /// Removes the cgroup at `path`, if that can be; whether it has gone.
 fn is_removed(path: &Path) -> bool {
-    fs::remove_dir(path).is_ok_and(|()| true) || !fs::exists(path).unwrap_or(true)
+    fs::remove_dir(path).is_ok() || !fs::exists(path).unwrap_or(true)
 }
 
 /// Removes the cgroup at `path` and those that were made in it; whether it has gone.
